@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "settings.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "auto.h"
+#include "util.h"
+
+#define MIN_DIRTY_LIMIT (1ULL << 20) /* one request of the largest size */
+
+static const char *const checksum_names[] = {"off", "xxh3", NULL};
+static const char *const zeroes_names[] = {"off", "on", "unmap", NULL};
+static const char *const csum_errors_names[] = {"fail", "report", NULL};
+static const char *const foreign_names[] = {"verify", "rebuild", "refuse", NULL};
+
+static int parse_cache(const char *text, uint64_t *value);
+static int parse_dirty_limit(const char *text, uint64_t *value);
+static int parse_block_size(const char *text, uint64_t *value);
+static void print_cache(uint64_t value, char *buf);
+static void print_size(uint64_t value, char *buf);
+static void print_number(uint64_t value, char *buf);
+
+/* Either a list of NAMES, by number, or functions that parse and print. */
+static const struct key {
+	const char *name;
+	const char *good;
+	const char *const *names;
+	int (*parse)(const char *text, uint64_t *value);
+	void (*print)(uint64_t value, char *buf);
+} keys[SETTINGS] = {
+	[SETTING_CACHE] = {"cache", "none directsync writeback dontcache writethrough unsafe auto",
+			   .parse = parse_cache, .print = print_cache},
+	[SETTING_CHECKSUM] = {"checksum", "off xxh3", checksum_names},
+	[SETTING_DIRTY_LIMIT] = {"dirty-limit", "a size such as 64M, at least 1M",
+				 .parse = parse_dirty_limit, .print = print_size},
+	[SETTING_BLOCK_SIZE] = {"block-size", "512 1024 2048 4096", .parse = parse_block_size,
+				.print = print_number},
+	[SETTING_DETECT_ZEROES] = {"detect-zeroes", "off on unmap", zeroes_names},
+	[SETTING_CHECKSUM_ERRORS] = {"checksum-errors", "fail report", csum_errors_names},
+	[SETTING_FOREIGN_CHANGE] = {"foreign-change", "verify rebuild refuse", foreign_names},
+};
+
+const struct settings settings_default = {
+	.value = {[SETTING_CACHE] = CACHE_AUTO,
+		  [SETTING_DIRTY_LIMIT] = 64 << 20,
+		  [SETTING_BLOCK_SIZE] = 512},
+	.from = {FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT,
+		 FROM_DEFAULT},
+};
+
+/* ===== values ===== */
+
+static int parse_cache(const char *text, uint64_t *value)
+{
+	for (int m = 0; m < CACHE_MODES; m++) {
+		if (!strcmp(text, cache_traits(m)->name)) {
+			*value = m;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int parse_names(const char *const *names, const char *text, uint64_t *value)
+{
+	for (int i = 0; names[i]; i++) {
+		if (!strcmp(text, names[i])) {
+			*value = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* Bytes, or a number of K, M, G, T (powers of 1024). */
+static int parse_size(const char *text, uint64_t *value)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+	int shift = 0;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	if (errno)
+		return -EINVAL;
+	if (*end) {
+		unit = strchr(units, toupper((unsigned char)*end));
+		if (!unit || end[1])
+			return -EINVAL;
+		shift = 10 * (unit - units + 1);
+	}
+	if (*value > UINT64_MAX >> shift)
+		return -EINVAL;
+	*value <<= shift;
+	return 0;
+}
+
+static int parse_dirty_limit(const char *text, uint64_t *value)
+{
+	int r = parse_size(text, value);
+
+	return r < 0 ? r : *value < MIN_DIRTY_LIMIT ? -EINVAL : 0;
+}
+
+static int parse_block_size(const char *text, uint64_t *value)
+{
+	int r = parse_size(text, value);
+
+	if (r < 0)
+		return r;
+	return *value >= 512 && *value <= 4096 && !(*value & (*value - 1)) ? 0 : -EINVAL;
+}
+
+static void print_cache(uint64_t value, char *buf)
+{
+	strcpy(buf, cache_traits(value)->name);
+}
+
+static void print_size(uint64_t value, char *buf)
+{
+	int unit = 0;
+
+	while (unit < 4 && value && !(value & 1023)) {
+		value >>= 10;
+		unit++;
+	}
+	snprintf(buf, SETTINGS_VALUE_MAX, "%llu%.*s", (unsigned long long)value, !!unit,
+		 &" KMGT"[unit]);
+}
+
+static void print_number(uint64_t value, char *buf)
+{
+	snprintf(buf, SETTINGS_VALUE_MAX, "%llu", (unsigned long long)value);
+}
+
+/* ===== keys ===== */
+
+int settings_key(const char *name)
+{
+	for (int i = 0; i < SETTINGS; i++)
+		if (!strcmp(name, keys[i].name))
+			return i;
+	return -ENOENT;
+}
+
+const char *settings_name(enum setting key)
+{
+	return keys[key].name;
+}
+
+/* What others wrote goes to logs and terminals: nothing but printable characters. */
+static void refuse(struct settings_error *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!err)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	for (char *p = err->text; *p; p++)
+		if (!isprint((unsigned char)*p))
+			*p = '?';
+}
+
+int settings_set(struct settings *s, enum setting key, const char *value, size_t len,
+		 enum setting_from from, struct settings_error *err)
+{
+	const struct key *k = &keys[key];
+	char text[SETTINGS_VALUE_MAX];
+	uint64_t v;
+	int r = -EINVAL;
+
+	if (len < sizeof(text) && !memchr(value, '\0', len)) {
+		memcpy(text, value, len);
+		text[len] = '\0';
+		r = k->names ? parse_names(k->names, text, &v) : k->parse(text, &v);
+	}
+	if (r < 0) {
+		refuse(err, "bad value \"%.*s\" for %s, good ones: %s", (int)MIN(len, 32), value,
+		       k->name, k->good);
+		return r;
+	}
+	s->value[key] = v;
+	s->from[key] = from;
+	return 0;
+}
+
+int settings_set_named(struct settings *s, const char *name, const char *value,
+		       enum setting_from from, struct settings_error *err)
+{
+	int key = settings_key(name);
+
+	if (key < 0) {
+		refuse(err,
+		       "unknown key \"%.32s\", good ones: cache checksum dirty-limit block-size "
+		       "detect-zeroes checksum-errors foreign-change",
+		       name);
+		return key;
+	}
+	return settings_set(s, key, value, strlen(value), from, err);
+}
+
+char *settings_print(const struct settings *s, enum setting key, char buf[SETTINGS_VALUE_MAX])
+{
+	const struct key *k = &keys[key];
+
+	if (k->names)
+		strcpy(buf, k->names[s->value[key]]);
+	else
+		k->print(s->value[key], buf);
+	return buf;
+}
+
+void settings_merge(struct settings *dst, const struct settings *s)
+{
+	for (int i = 0; i < SETTINGS; i++) {
+		if (dst->from[i] != FROM_UNSET || s->from[i] == FROM_UNSET)
+			continue;
+		dst->value[i] = s->value[i];
+		dst->from[i] = s->from[i];
+	}
+}
+
+static const char *from_text(const struct settings *s, enum setting key)
+{
+	static const char *const names[] = {
+		[FROM_UNSET] = "unset",	    [FROM_FILE] = "file",   [FROM_DIRECTORY] = "directory",
+		[FROM_POLICY] = "policy",   [FROM_MOUNT] = "mount", [FROM_AUTO] = "auto",
+		[FROM_DEFAULT] = "default",
+	};
+
+	if (key == SETTING_CACHE && s->from[key] == FROM_AUTO)
+		return auto_reason(s->auto_pick);
+	return names[s->from[key]];
+}
+
+int settings_effective(const struct settings *s, char *buf, size_t size)
+{
+	char value[SETTINGS_VALUE_MAX];
+	int len = 0;
+
+	for (int i = 0; i < SETTINGS; i++) {
+		if (i > SETTING_CHECKSUM && s->from[i] == FROM_DEFAULT)
+			continue;
+		len += snprintf(buf + MIN((size_t)len, size), size - MIN((size_t)len, size),
+				"%s%s=%s (%s)", i ? " " : "", keys[i].name,
+				settings_print(s, i, value), from_text(s, i));
+	}
+	return len;
+}
