@@ -112,6 +112,10 @@ static void test_errors(void **state)
 	snprintf(longline, sizeof(longline), "[a]\ncache=%0900d\n", 0);
 	check_refused(longline, 2, "too long");
 
+	/* A glob may be as long as a path. */
+	snprintf(longline, sizeof(longline), "[%0900d]\ncache=fast\n", 0);
+	check_refused(longline, 2, "good ones");
+
 	assert_int_equal(policy_file_load("/nonexistent/x.conf", &policy, &err), -ENOENT);
 	assert_int_equal(policy_file_load("/tmp", &policy, &err), -EIO);
 	assert_null(policy);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/field.h"
 #include "policy/images.h"
 #include "policy/settings.h"
 #include "policy/util.h"
@@ -156,12 +157,30 @@ static void test_images(void **state)
 	assert_false(images_match("disk[0-9]", "disk"));
 }
 
+/* In the lines of user.bouncefs.status. */
+static void test_fields(void **state)
+{
+	char buf[64];
+
+	(void)state;
+	assert_int_equal(field_escape("a b\\c\n\x7f\xc3\xbc", buf, sizeof(buf)), 21);
+	assert_string_equal(buf, "a\\040b\\134c\\012\\177\xc3\xbc");
+	field_unescape(buf);
+	assert_string_equal(buf, "a b\\c\n\x7f\xc3\xbc");
+	assert_int_equal(field_escape("a b", buf, 4), 6);
+	assert_string_equal(buf, "a\\0");
+	assert_int_equal(field_escape("a b", NULL, 0), 6);
+	strcpy(buf, "\\04 \\999 \\");
+	field_unescape(buf);
+	assert_string_equal(buf, "\\04 \\999 \\");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),	  cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_effective), cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_images),
+		cmocka_unit_test(test_images),	  cmocka_unit_test(test_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
