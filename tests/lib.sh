@@ -47,6 +47,10 @@ require()
 # is WHAT ACTUAL EXPECTED
 is() { [ "$2" = "$3" ] || die "$1: got '$2', expected '$3'"; }
 
+# like WHAT ACTUAL PATTERN
+# shellcheck disable=SC2053
+like() { [[ $2 == $3 ]] || die "$1: got '$2', expected '$3'"; }
+
 # fails MESSAGE COMMAND...: it must fail, and say MESSAGE (a fixed string)
 fails()
 {
@@ -164,7 +168,7 @@ format()
 	case $1 in
 	ext4) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$2" ;;
 	xfs) mkfs.xfs -q -f "$2" ;;
-	btrfs | nodatacow) mkfs.btrfs -q -f -m single -d single "$2" ;;
+	btrfs | nodatacow) mkfs.btrfs -q -f -m single -d single "$2" >/dev/null ;;
 	*) die "no such filesystem: $1" ;;
 	esac
 }

@@ -37,7 +37,6 @@
  * (waiting now) and `faults` (requests that a rule decided).
  */
 #define FUSE_USE_VERSION 312
-#define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -67,7 +66,7 @@ enum action { HOLD, DELAY, FAIL, SHORT };
 
 struct request {
 	enum op op;
-	const char *path; /* NULL: an open file that was unlinked */
+	const char *name; /* of the file, without its directory */
 	uint64_t from, to;
 	const char *data;
 };
@@ -95,11 +94,9 @@ static unsigned long next_ticket, let_go; /* held requests wait for their ticket
 
 static bool matches(const struct rule *r, const struct request *q)
 {
-	const char *name = q->path ? strrchr(q->path, '/') + 1 : "";
-
 	if (r->op != OP_ANY && r->op != q->op)
 		return false;
-	if (*r->file && strcmp(r->file, name) != 0)
+	if (*r->file && strcmp(r->file, q->name) != 0)
 		return false;
 	if (r->to && (q->to <= r->from || q->from >= r->to))
 		return false;
@@ -371,12 +368,23 @@ static int ctl_read(char *buf, size_t size, off_t off)
 	return size;
 }
 
-static bool is_ctl(const char *path)
+/* ==== the directory below ==== */
+
+/* An open file; libfuse does not tell paths of open files, which may be unlinked. */
+struct file {
+	int fd; /* -1: ctl */
+	char name[NAME_MAX + 1];
+};
+
+static struct file *file_of(const struct fuse_file_info *fi)
 {
-	return path && !strcmp(path, CTL);
+	return (struct file *)(uintptr_t)fi->fh;
 }
 
-/* ==== the directory below ==== */
+static const char *last_part(const char *path)
+{
+	return strrchr(path, '/') + 1;
+}
 
 /* path as seen from `below` */
 static const char *rel(const char *path)
@@ -398,12 +406,12 @@ static int result(int ret)
 
 static int st_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 {
-	if (is_ctl(path)) {
+	if (fi ? file_of(fi)->fd < 0 : !strcmp(path, CTL)) {
 		*st = (struct stat){.st_mode = S_IFREG | 0600, .st_nlink = 1};
 		return 0;
 	}
 	if (fi)
-		return result(fstat(fi->fh, st));
+		return result(fstat(file_of(fi)->fd, st));
 	return result(fstatat(below, rel(path), st, AT_SYMLINK_NOFOLLOW));
 }
 
@@ -472,20 +480,20 @@ static int st_rename(const char *from, const char *to, unsigned int flags)
 
 static int st_chmod(const char *path, mode_t mode, struct fuse_file_info *fi)
 {
-	return result(fi ? fchmod(fi->fh, mode) : fchmodat(below, rel(path), mode, 0));
+	return result(fi ? fchmod(file_of(fi)->fd, mode) : fchmodat(below, rel(path), mode, 0));
 }
 
 static int st_chown(const char *path, uid_t uid, gid_t gid, struct fuse_file_info *fi)
 {
 	if (fi)
-		return result(fchown(fi->fh, uid, gid));
+		return result(fchown(file_of(fi)->fd, uid, gid));
 	return result(fchownat(below, rel(path), uid, gid, AT_SYMLINK_NOFOLLOW));
 }
 
 static int st_utimens(const char *path, const struct timespec tv[2], struct fuse_file_info *fi)
 {
 	if (fi)
-		return result(futimens(fi->fh, tv));
+		return result(futimens(file_of(fi)->fd, tv));
 	return result(utimensat(below, rel(path), tv, AT_SYMLINK_NOFOLLOW));
 }
 
@@ -528,21 +536,28 @@ static int st_removexattr(const char *path, const char *name)
 
 static int open_file(const char *path, int flags, mode_t mode, struct fuse_file_info *fi)
 {
-	struct request q = {.op = OP_OPEN, .path = path};
-	ssize_t ret;
-	int fd;
+	struct request q = {.op = OP_OPEN, .name = last_part(path)};
+	bool ctl = !strcmp(path, CTL);
+	ssize_t ret = ctl ? 0 : suffer(&q);
+	struct file *f;
 
-	fi->direct_io = 1;
-	if (is_ctl(path))
-		return 0;
-	ret = suffer(&q);
 	if (ret < 0)
 		return ret;
-	/* memory knows no direct I/O; appending is done by the kernel above */
-	fd = openat(below, rel(path), flags & ~(O_DIRECT | O_APPEND | O_NOFOLLOW), mode);
-	if (fd < 0)
-		return -errno;
-	fi->fh = fd;
+	f = malloc(sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	strcpy(f->name, q.name);
+	f->fd = -1;
+	if (!ctl) {
+		/* memory knows no direct I/O; appending is the business of the kernel above */
+		f->fd = openat(below, rel(path), flags & ~(O_DIRECT | O_APPEND), mode);
+		if (f->fd < 0) {
+			free(f);
+			return -errno;
+		}
+	}
+	fi->fh = (uintptr_t)f;
+	fi->direct_io = 1;
 	return 0;
 }
 
@@ -558,67 +573,79 @@ static int st_create(const char *path, mode_t mode, struct fuse_file_info *fi)
 
 static int st_release(const char *path, struct fuse_file_info *fi)
 {
-	if (!is_ctl(path))
-		close(fi->fh);
+	struct file *f = file_of(fi);
+
+	(void)path;
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f);
 	return 0;
 }
 
 static int st_read(const char *path, char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct request q = {OP_READ, path, off, off + size, NULL};
+	struct file *f = file_of(fi);
+	struct request q = {OP_READ, f->name, off, off + size, NULL};
 	ssize_t len;
 
-	if (is_ctl(path))
+	(void)path;
+	if (f->fd < 0)
 		return ctl_read(buf, size, off);
 	len = suffer(&q);
-	return len < 0 ? len : result(pread(fi->fh, buf, len, off));
+	return len < 0 ? len : result(pread(f->fd, buf, len, off));
 }
 
 static int st_write(const char *path, const char *buf, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	struct request q = {OP_WRITE, path, off, off + size, buf};
+	struct file *f = file_of(fi);
+	struct request q = {OP_WRITE, f->name, off, off + size, buf};
 	ssize_t len;
 
-	if (is_ctl(path))
+	(void)path;
+	if (f->fd < 0)
 		return ctl_write(buf, size);
 	len = suffer(&q);
-	return len < 0 ? len : result(pwrite(fi->fh, buf, len, off));
+	return len < 0 ? len : result(pwrite(f->fd, buf, len, off));
 }
 
 static int st_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 {
-	struct request q = {.op = OP_FSYNC, .path = path};
+	struct file *f = file_of(fi);
+	struct request q = {.op = OP_FSYNC, .name = f->name};
 
-	(void)datasync, (void)fi; /* memory is as stable as it gets */
-	return is_ctl(path) ? 0 : suffer(&q);
+	(void)path, (void)datasync; /* memory is as stable as it gets */
+	return f->fd < 0 ? 0 : suffer(&q);
 }
 
 static int st_fallocate(const char *path, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
-	struct request q = {OP_FALLOCATE, path, off, off + len, NULL};
+	struct file *f = file_of(fi);
+	struct request q = {OP_FALLOCATE, f->name, off, off + len, NULL};
 	ssize_t ret = suffer(&q);
 
-	return ret < 0 ? ret : result(fallocate(fi->fh, mode, off, len));
+	(void)path;
+	return ret < 0 ? ret : result(fallocate(f->fd, mode, off, len));
 }
 
 static int st_truncate(const char *path, off_t size, struct fuse_file_info *fi)
 {
-	struct request q = {OP_TRUNCATE, path, size, INT64_MAX, NULL};
+	struct request q = {OP_TRUNCATE, fi ? file_of(fi)->name : last_part(path), size, INT64_MAX,
+			    NULL};
 	char buf[PATH_MAX];
 	ssize_t ret;
 
-	if (is_ctl(path)) /* the shell's `>` */
+	if (fi ? file_of(fi)->fd < 0 : !strcmp(path, CTL)) /* the shell's `>` */
 		return 0;
 	ret = suffer(&q);
 	if (ret < 0)
 		return ret;
-	return result(fi ? ftruncate(fi->fh, size) : truncate(proc_path(path, buf), size));
+	return result(fi ? ftruncate(file_of(fi)->fd, size) : truncate(proc_path(path, buf), size));
 }
 
 static off_t st_lseek(const char *path, off_t off, int whence, struct fuse_file_info *fi)
 {
-	off_t ret = lseek(fi->fh, off, whence);
+	off_t ret = lseek(file_of(fi)->fd, off, whence);
 
 	(void)path;
 	return ret < 0 ? -errno : ret;
@@ -627,7 +654,8 @@ static off_t st_lseek(const char *path, off_t off, int whence, struct fuse_file_
 static void *st_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 {
 	cfg->use_ino = 1;
-	cfg->hard_remove = 1; /* an unlinked file stays usable through its handle */
+	/* an unlinked file stays usable through its handle */
+	cfg->hard_remove = 1;
 	cfg->nullpath_ok = 1;
 	/* DIRECTORY may be changed from below */
 	cfg->attr_timeout = 0;

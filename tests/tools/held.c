@@ -13,9 +13,9 @@
  * Prints two words: `pending` or `complete`, the write's state when the buffer changed; `old`,
  *`new` or `mixed`, what is stored.
  */
-#define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -51,6 +51,34 @@ static long number_in(const char *path)
 	return atol(text);
 }
 
+static bool is_stopped(const char *task)
+{
+	char text[256] = "";
+	int f = open(task, O_RDONLY);
+
+	if (f < 0 || read(f, text, sizeof(text) - 1) <= 0)
+		err(1, "%s", task);
+	close(f);
+	return !strncmp(strrchr(text, ')'), ") T", 3);
+}
+
+/* kill() does not wait until the last thread has come to a stop. */
+static void stop(pid_t pid)
+{
+	char pattern[64];
+	glob_t tasks;
+
+	if (kill(pid, SIGSTOP))
+		err(1, "kill %d", pid);
+	snprintf(pattern, sizeof(pattern), "/proc/%d/task/*/stat", pid);
+	if (glob(pattern, 0, NULL, &tasks))
+		errx(1, "no tasks in %s", pattern);
+	for (size_t i = 0; i < tasks.gl_pathc; i++)
+		while (!is_stopped(tasks.gl_pathv[i]))
+			usleep(1000);
+	globfree(&tasks);
+}
+
 static const char *stored(void)
 {
 	bool old = false, new = false;
@@ -82,8 +110,7 @@ int main(int argc, char **argv)
 	memset(buf, 'o', SIZE);
 	if (number_in(argv[3]))
 		errx(1, "the store is busy before the test");
-	if (kill(store, SIGSTOP))
-		err(1, "kill %d", store);
+	stop(store);
 
 	pthread_create(&t, NULL, writer, NULL);
 	for (int ms = 0; ms < PATIENCE_MS && !complete && !number_in(argv[3]); ms++)

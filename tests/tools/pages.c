@@ -15,7 +15,6 @@
  * with its number and EIO, SIGBUS, `wrong` (other data) or `end` (the file ends early there). What
  * populate itself says comes first: `populate 0` or `populate EFAULT`.
  */
-#define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
