@@ -1,0 +1,23 @@
+#!/bin/bash
+# Over a mount's life nothing leaks and no memory is misused: all operations, images and plain
+# files, through a daemon with address, leak and undefined-behaviour sanitizers.
+# timeout: 300
+. "${0%/*}/../lib.sh"
+
+sanitized=$BUILD-asan
+[ -f "$sanitized/build.ninja" ] ||
+	meson setup "$sanitized" -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+ninja -C "$sanitized" bouncefs >"$TMP/build.log" || { cat "$TMP/build.log"; exit 1; }
+BOUNCEFS=$sanitized/bouncefs
+export ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=1"
+export UBSAN_OPTIONS="log_path=$TMP/sanitizer:print_stacktrace=1"
+
+pool xfs
+for cache in none writeback; do
+	bounce "$POOL" "$MNT" "cache=$cache"
+	for user in 0 4711; do
+		"$TOOLS/semantics/semantics" "$POOL" "$MNT" $user
+	done
+	unbounce "$MNT"
+done
+is "reports" "$(cat "$TMP"/sanitizer.* 2>/dev/null || true)" ""
