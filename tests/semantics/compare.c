@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * semantics BARE MNT UID [BEHAVIOUR...]: run behaviours in BARE and in MNT, which is a view of the
- * same directory, as user UID, and compare what they saw and what they left on the filesystem.
+ * semantics [-v] BARE MNT UID [BEHAVIOUR...]: run behaviours in BARE and in MNT, which is a view of
+ * the same directory, as user UID, and compare what they saw and what they left on the filesystem.
+ * -v prints the transcripts in full.
  */
 #include "compare.h"
 
 #include <dirent.h>
 #include <ftw.h>
 #include <grp.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
@@ -15,6 +17,7 @@
 #include <sys/xattr.h>
 
 #define TIME_LIMIT 120
+#define LINES_SHOWN 30
 
 int below;
 bool through;
@@ -326,30 +329,28 @@ static FILE *transcript(const struct behaviour *behaviour, int bare, int side, c
 	return fdopen(memory, "r");
 }
 
-static bool next_line(FILE *f, char **line, size_t *size)
-{
-	return getline(line, size, f) > 0;
-}
-
-/* Prints the lines that differ, or all of them. Returns whether all are the same. */
-static bool compare(FILE *bare, FILE *mount, bool all)
+/* Prints the lines that differ, or all of them, up to a limit. Returns whether all are the same. */
+static bool compare(FILE *bare, FILE *mount, bool all, int limit)
 {
 	char *a = NULL, *b = NULL;
 	size_t a_size = 0, b_size = 0;
 	bool same = true;
+	int shown = 0;
 
 	for (;;) {
-		bool more_a = next_line(bare, &a, &a_size);
-		bool more_b = next_line(mount, &b, &b_size);
+		bool more_a = getline(&a, &a_size, bare) > 0;
+		bool more_b = getline(&b, &b_size, mount) > 0;
+		bool equal = more_a && more_b && !strcmp(a, b);
 
 		if (!more_a && !more_b)
 			break;
-		if (more_a && more_b && !strcmp(a, b)) {
-			if (all)
-				printf("    %s", a);
+		same = same && equal;
+		if ((equal && !all) || shown++ >= limit)
+			continue;
+		if (equal) {
+			printf("    %s", a);
 			continue;
 		}
-		same = false;
 		if (more_a)
 			printf("  bare    %s", a);
 		if (more_b)
@@ -368,7 +369,7 @@ static bool check(const struct behaviour *behaviour, int bare, int mount, bool v
 	fflush(stdout);
 	a = transcript(behaviour, bare, bare, "on-bare", &bare_good);
 	b = transcript(behaviour, bare, mount, "by-mount", &mount_good);
-	same = compare(a, b, verbose || !bare_good || !mount_good);
+	same = compare(a, b, verbose || !bare_good, verbose ? INT_MAX : LINES_SHOWN);
 	fclose(a);
 	fclose(b);
 	if (same && bare_good && mount_good)

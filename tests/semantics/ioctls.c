@@ -3,6 +3,7 @@
 #include "compare.h"
 
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
 
@@ -140,6 +141,19 @@ BEHAVIOUR_AFTER(flagged_files, extended_flags_are_read_and_set)
 			show_attributes(names[i], fd);
 		}
 		close(fd);
+	}
+}
+
+/* Where the kernel has no fs-verity it says so itself. */
+BEHAVIOUR_AFTER(flagged_files, verity_ioctls_are_forwarded)
+{
+	EACH_KIND (f) {
+		struct fsverity_enable_arg enable = {.version = 1, .hash_algorithm = 99};
+		struct fsverity_digest digest_of_file = {0};
+		int fd = MUST(open(f, O_RDONLY));
+
+		TRY(ioctl(fd, FS_IOC_MEASURE_VERITY, &digest_of_file));
+		TRY(ioctl(fd, FS_IOC_ENABLE_VERITY, &enable));
 	}
 }
 

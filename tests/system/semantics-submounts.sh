@@ -23,7 +23,6 @@ echo "in snapshot" >"$POOL/snapshot/d/file"
 directories+=(snapshot)
 bounce "$POOL" "$MNT"
 
-numbers_below() { (cd "$POOL" && find . -xdev -printf '%i\n'); }
 numbers() { (cd "$MNT" && find . -printf '%i %p\n' | sort -n); }
 
 note "inode numbers do repeat below"
@@ -42,6 +41,7 @@ is "image of the other subvolume" "$(cat "$MNT/sub/disk.img")" "image in sub"
 
 note "no inode number repeats on one device"
 is "repeated numbers" "$(cd "$MNT" && find . -printf '%D %i\n' | sort | uniq -d)" ""
+is "number of the root" "$(stat -c %i "$MNT")" "$(stat -c %i "$POOL")"
 is "number in the pool itself" "$(stat -c %i "$MNT/d/file")" "$(stat -c %i "$POOL/d/file")"
 numbers >"$TMP/before"
 echo 3 >/proc/sys/vm/drop_caches
