@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "settings.h"
+#include "util.h"
+
+static bool print_setting(const char *path, const char *key, bool first)
+{
+	_cleanup_free_ char *value = NULL, *from = NULL;
+
+	if (!ctl_setting(path, key, &value, &from))
+		return false;
+	if (!ctl_json) {
+		printf("%s=%s (%s)\n", key, value, from);
+		return true;
+	}
+	fputs(first ? "" : ", ", stdout);
+	json_string(key);
+	fputs(": {", stdout);
+	json_member(true, "value", value);
+	json_member(false, "from", from);
+	fputs("}", stdout);
+	return true;
+}
+
+static int get_all(const char *path)
+{
+	bool first = true;
+
+	fputs(ctl_json ? "{" : "", stdout);
+	for (int key = 0; key < SETTINGS; key++)
+		if (print_setting(path, settings_name(key), first))
+			first = false;
+	fputs(ctl_json ? "}\n" : "", stdout);
+	return 0;
+}
+
+/* One setting, or what else the daemon lets one read, such as stats. */
+static int get_one(const char *path, const char *key)
+{
+	_cleanup_free_ char *value = NULL, *from = NULL;
+	bool setting = settings_key(key) >= 0;
+	char xattr[64];
+
+	snprintf(xattr, sizeof(xattr), XATTR_PREFIX "%s", key);
+	if (setting ? !ctl_setting(path, key, &value, &from) : !(value = ctl_getxattr(path, xattr)))
+		return ctl_xattr_trouble(path, key);
+	if (ctl_json)
+		json_object(key, value, from ? "from" : NULL, from, NULL);
+	else
+		puts(value);
+	return 0;
+}
+
+int ctl_get(int argc, char **argv)
+{
+	if (argc < 2 || argc > 3)
+		return EXIT_USAGE;
+	if (access(argv[1], F_OK) < 0)
+		return ctl_trouble("%s: %s", argv[1], strerror(errno));
+	return argc == 3 ? get_one(argv[1], argv[2]) : get_all(argv[1]);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bouncectl: what its commands share. A command gets its own argv (argv[0] is its name) and returns
+ * the exit status: 0, 1 for trouble (it has said which), 2 for a wrong command line.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { EXIT_TROUBLE = 1, EXIT_USAGE = 2 };
+
+extern bool ctl_json; /* --json was given */
+
+int ctl_attach(int argc, char **argv);
+int ctl_detach(int argc, char **argv);
+int ctl_get(int argc, char **argv);
+int ctl_log_level(int argc, char **argv);
+int ctl_set(int argc, char **argv);
+int ctl_status(int argc, char **argv);
+int ctl_top(int argc, char **argv);
+int ctl_unset(int argc, char **argv);
+
+/* "bouncectl: ..." on stderr; returns EXIT_TROUBLE. */
+int ctl_trouble(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ===== ctl-xattr.c ===== */
+
+/* The value, terminated, to be freed; NULL and errno. PATH's symlinks are followed. */
+char *ctl_getxattr(const char *path, const char *xattr);
+
+/* The message for a setxattr or removexattr that failed with errno; returns EXIT_TROUBLE. */
+int ctl_xattr_trouble(const char *path, const char *key);
+
+/*
+ * The value in effect for setting KEY of PATH, and where it comes from; both to be freed. On a
+ * backing file, which nobody can ask for what is in effect, its own xattr. False: not set there.
+ */
+bool ctl_setting(const char *path, const char *key, char **value, char **from);
+
+/* ===== ctl-mount.c ===== */
+
+struct ctl_mount {
+	char *point;
+	char *source;
+};
+
+/* The mount that PATH lies in, or with NULL all of bouncefs; the last one has no point. NULL if
+ * there is no such mount (and says so). */
+struct ctl_mount *ctl_mounts(const char *path);
+void ctl_mounts_free(struct ctl_mount *mounts);
+
+/* ===== ctl-json.c ===== */
+
+void json_string(const char *text);
+/* "KEY": VALUE, with a comma before it unless FIRST; VALUE as a number if it is one. */
+void json_member(bool first, const char *key, const char *value);
+/* A line with the object that has these keys and values, up to a NULL. */
+void json_object(const char *key, ...);
+
+/* ===== ctl-records.c ===== */
+
+/* One line of user.bouncefs.status. */
+struct record {
+	struct {
+		const char *key, *value;
+	} field[32];
+	int fields;
+};
+
+/* What a mount said, and when. */
+struct snapshot {
+	double time; /* CLOCK_MONOTONIC, seconds */
+	char *text;  /* the strings of the records */
+	struct record mount, *image;
+	int images;
+};
+
+/* -errno: the mount does not answer. */
+int snapshot_take(const char *mountpoint, struct snapshot *snap);
+void snapshot_free(struct snapshot *snap);
+
+/* The field's value, or "-". */
+const char *record_get(const struct record *record, const char *key);
+
+/* ===== ctl-status.c ===== */
+
+/* Shows what the mount that PATH lies in, or with NULL every mount, did within SECONDS; returns an
+ * exit status. */
+int status_show(const char *path, double seconds, bool clear);
+
+/* ===== ctl-loop.c ===== */
+
+/* The loop device over the file of PATH ("/dev/loop3"), to be freed; NULL if there is none. */
+char *loop_over(const char *path);
+
+/* An attribute of the loop device's sysfs directory ("loop/dio"), to be freed, or NULL. */
+char *loop_sysfs(const char *device, const char *attribute);
