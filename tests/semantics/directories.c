@@ -110,6 +110,26 @@ BEHAVIOUR(reading_resumes_at_any_offset)
 	EXPECT(!readdir(dir));
 }
 
+/* A renamed entry may be seen again, but not for ever. */
+BEHAVIOUR(renaming_while_reading_comes_to_an_end)
+{
+	enum { COUNT = 1000 };
+	DIR *dir = open_many(COUNT);
+	struct dirent *entry;
+	char name[32];
+	int renamed = 0;
+
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		EXPECT(renamed < 5 * COUNT);
+		snprintf(name, sizeof(name), "moved-%d", renamed++);
+		MUST(renameat(dirfd(dir), entry->d_name, dirfd(dir), name));
+	}
+	EXPECT(renamed >= COUNT);
+	MUST(system("rm -rf -- *"));
+}
+
 BEHAVIOUR(entries_tell_type_and_inode)
 {
 	struct dirent **entries;
