@@ -7,8 +7,7 @@
  *	race read PATH MIB
  *
  * held: one 64 KiB write of 'o'; 0.3 s later, while it waits for a device that is slow enough, the
- * buffer becomes 'n'. Prints what is stored: old, new or mixed; or early, if the write did not
- *wait.
+ * buffer becomes 'n'. Prints what is stored: old, new or mixed; or early: it did not wait.
  *
  * write: fills the first MIB mebibytes while a second thread changes the buffer all the time.
  * read: reads them again and prints how many 4 KiB blocks fail with EIO.
