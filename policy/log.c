@@ -21,8 +21,8 @@ _Atomic int log_level = LOG_LEVEL_INFO;
 static enum { SINK_STDERR, SINK_JOURNAL, SINK_SYSLOG } sink = SINK_STDERR;
 static int sink_fd = STDERR_FILENO;
 
-static const char *const level_names[] = { "error", "warning", "info", "debug", "trace" };
-static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG };
+static const char *const level_names[] = {"error", "warning", "info", "debug", "trace"};
+static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG};
 
 #define LEVELS ((int)(sizeof(level_names) / sizeof(level_names[0])))
 
@@ -96,7 +96,7 @@ static void write_journal(int level, const struct log_where *where, const char *
 	struct iovec v[5];
 	int n = 0;
 
-#define FIELD(buf, ...)                                                                            \
+#define FIELD(buf, ...) \
 	(v[n].iov_len = (size_t)snprintf(buf, sizeof(buf), __VA_ARGS__), v[n++].iov_base = buf)
 	FIELD(message, "MESSAGE=%s", text);
 	FIELD(priority, "PRIORITY=%d", priorities[level]);

@@ -10,7 +10,13 @@
 #include <errno.h>
 #include <stdint.h>
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_TRACE };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_TRACE
+};
 
 extern _Atomic int log_level;
 
@@ -38,10 +44,10 @@ void log_level_step(int step);
 void log_write(int level, const struct log_where *where, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-#define log_at(level, where, ...)                                                                  \
-	do {                                                                                       \
-		if ((level) <= log_level)                                                          \
-			log_write(level, where, __VA_ARGS__);                                      \
+#define log_at(level, where, ...)                             \
+	do {                                                  \
+		if ((level) <= log_level)                     \
+			log_write(level, where, __VA_ARGS__); \
 	} while (0)
 
 #define log_err(...) log_at(LOG_LEVEL_ERROR, NULL, __VA_ARGS__)

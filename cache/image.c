@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "policy/facts.h"
+#include "policy/log.h"
+#include "policy/util.h"
+
+int image_table_init(struct image_table *table, unsigned size, struct lane *lanes, unsigned nlanes)
+{
+	*table = (struct image_table){.size = size, .lanes = lanes, .nlanes = nlanes};
+	table->images = calloc(size, sizeof(*table->images));
+	if (!table->images)
+		return -ENOMEM;
+	return -pthread_mutex_init(&table->lock, NULL);
+}
+
+static void close_files(struct image *image)
+{
+	if (image->cached_fd >= 0 && image->cached_fd != image->fd)
+		close(image->cached_fd);
+	if (image->fd >= 0)
+		close(image->fd);
+	image->fd = image->cached_fd = -1;
+}
+
+/* Images that are still open (after a lazy unmount, an abort) are made durable like the others. */
+void image_table_fini(struct image_table *table)
+{
+	for (unsigned i = 0; i < table->size; i++) {
+		struct image *image = table->images[i];
+
+		if (!image)
+			continue;
+		if (image->writers && image->traits->flush && fsync(image->fd) < 0)
+			log_err("sync at the end: %s", strerror(errno));
+		close_files(image);
+		free(image);
+	}
+	free(table->images);
+	pthread_mutex_destroy(&table->lock);
+}
+
+static struct image **bucket(struct image_table *table, uint64_t key)
+{
+	return &table->buckets[(key * 0x9e3779b97f4a7c15ull) >> 32 & (IMAGE_BUCKETS - 1)];
+}
+
+static struct image *find(struct image_table *table, uint64_t key)
+{
+	struct image *image = *bucket(table, key);
+
+	while (image && image->key != key)
+		image = image->next;
+	return image;
+}
+
+static int insert(struct image_table *table, struct image *image)
+{
+	struct image **head = bucket(table, image->key);
+
+	for (unsigned i = 0; i < table->size; i++) {
+		unsigned index = (table->rover + i) % table->size;
+
+		if (table->images[index])
+			continue;
+		table->rover = index + 1;
+		image->index = index;
+		image->next = *head;
+		*head = image;
+		table->images[index] = image;
+		return 0;
+	}
+	return -ENFILE;
+}
+
+static void remove_image(struct image_table *table, struct image *image)
+{
+	struct image **link = bucket(table, image->key);
+
+	while (*link != image)
+		link = &(*link)->next;
+	*link = image->next;
+	table->images[image->index] = NULL;
+}
+
+/* 0 if direct I/O is impossible or too coarse. Filesystems that do not tell get a whole page, which
+ * every one of them takes. */
+static uint32_t direct_align(int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) < 0 ||
+	    !(stx.stx_mask & STATX_DIOALIGN))
+		return IMAGE_ALIGN_MAX;
+	if (stx.stx_dio_offset_align > IMAGE_ALIGN_MAX || stx.stx_dio_mem_align > IMAGE_ALIGN_MAX)
+		return 0;
+	return stx.stx_dio_offset_align;
+}
+
+/* Decides what CACHE_AUTO means for this file. */
+static void choose_mode(struct image *image, const struct image_request *request, int fd)
+{
+	struct file_facts facts;
+
+	image->mode = request->mode;
+	image->reason = request->mode_source;
+	if (!request->is_image) {
+		image->mode = CACHE_WRITEBACK;
+		image->reason = "not an image";
+	} else if (request->mode == CACHE_AUTO) {
+		unsigned pick;
+
+		if (facts_gather(fd, &facts) < 0)
+			facts = (struct file_facts){0};
+		pick = auto_pick(&facts);
+		image->mode = auto_mode(pick);
+		image->reason = auto_reason(pick);
+	}
+	image->traits = cache_traits(image->mode);
+}
+
+static int register_files(struct image_table *table, struct image *image)
+{
+	for (unsigned i = 0; image->fixed && i < table->nlanes; i++) {
+		int rc = lane_set_file(&table->lanes[i], image_file(image, false), image->fd);
+
+		if (rc == 0)
+			rc = lane_set_file(&table->lanes[i], image_file(image, true),
+					   image->cached_fd);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Puts FD in the place of *WHERE without a moment in which *WHERE is not open. */
+static int replace_fd(int *where, int fd)
+{
+	_cleanup_close_ int given = fd;
+
+	if (*where < 0) {
+		*where = steal_fd(&given);
+		return 0;
+	}
+	return dup3(given, *where, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* Opens the direct descriptor if the mode wants one and the file takes it. */
+static int open_direct(struct image *image, const struct image_request *request, int access)
+{
+	uint32_t align = direct_align(image->cached_fd);
+	int fd = align ? request->open(request->context, access | O_DIRECT) : -EINVAL;
+
+	if (fd >= 0) {
+		image->align = align;
+		return replace_fd(&image->fd, fd);
+	}
+	if (fd != -EINVAL)
+		return fd;
+	if (image->mode == CACHE_NONE)
+		log_info("no direct I/O on this file: cache=writeback instead of none");
+	image->mode = CACHE_WRITEBACK;
+	image->traits = cache_traits(image->mode);
+	image->reason = "no direct I/O on this file";
+	return 0;
+}
+
+/* (Re)opens the descriptors for reading, or for reading and writing. */
+static int open_files(struct image *image, const struct image_request *request, bool write)
+{
+	int access = write ? O_RDWR : O_RDONLY, rc, fd;
+
+	fd = request->open(request->context, access);
+	if (fd < 0)
+		return fd;
+	rc = replace_fd(&image->cached_fd, fd);
+	if (rc < 0)
+		return rc;
+	if (!image->traits)
+		choose_mode(image, request, image->cached_fd);
+	image->align = 1;
+	if (image->traits->direct) {
+		rc = open_direct(image, request, access);
+		if (rc < 0)
+			return rc;
+	}
+	if (!image->traits->direct)
+		image->fd = image->cached_fd;
+	image->writable = write;
+	image->dirty.limit = image->traits->bounded ? request->dirty_limit : 0;
+	return 0;
+}
+
+static int image_create(struct image_table *table, const struct image_request *request,
+			struct image **result)
+{
+	struct image *image = calloc(1, sizeof(*image));
+	int rc;
+
+	if (!image)
+		return -ENOMEM;
+	image->key = request->key;
+	image->fixed = request->is_image;
+	image->fd = image->cached_fd = -1;
+	range_queue_init(&image->ranges);
+	rc = open_files(image, request, request->write);
+	if (rc < 0)
+		goto fail;
+	rc = insert(table, image);
+	if (rc < 0)
+		goto fail;
+	rc = register_files(table, image);
+	if (rc < 0) {
+		remove_image(table, image);
+		goto fail;
+	}
+	*result = image;
+	return 0;
+fail:
+	close_files(image);
+	free(image);
+	return rc;
+}
+
+int image_open(struct image_table *table, const struct image_request *request,
+	       struct image **result)
+{
+	struct image *image;
+	int rc = 0;
+
+	pthread_mutex_lock(&table->lock);
+	image = find(table, request->key);
+	if (!image) {
+		rc = image_create(table, request, &image);
+	} else if (request->write && !image->writable) {
+		rc = open_files(image, request, true);
+		if (rc == 0)
+			rc = register_files(table, image);
+	}
+	if (rc == 0) {
+		image->opens++;
+		image->writers += request->write;
+		*result = image;
+	}
+	pthread_mutex_unlock(&table->lock);
+	return rc;
+}
+
+struct image *image_find(struct image_table *table, uint64_t key)
+{
+	struct image *image;
+
+	pthread_mutex_lock(&table->lock);
+	image = find(table, key);
+	if (image)
+		image->opens++;
+	pthread_mutex_unlock(&table->lock);
+	return image;
+}
+
+static void image_destroy(struct image_table *table, struct image *image)
+{
+	remove_image(table, image);
+	close_files(image);
+	register_files(table, image); /* now -1: the lanes let go of it too */
+	free(image);
+}
+
+/* What a writer leaves behind is made durable with its last close, as a shutdown would expect. */
+static int sync_last_writer(struct image *image)
+{
+	int rc;
+
+	if (!image->traits->flush || !image->fixed || fsync(image->fd) == 0)
+		return 0;
+	rc = -errno;
+	image_remember_error(image, rc);
+	return rc;
+}
+
+int image_close(struct image_table *table, struct image *image, bool writer)
+{
+	bool last_writer;
+	int rc = 0;
+
+	pthread_mutex_lock(&table->lock);
+	last_writer = writer && --image->writers == 0;
+	pthread_mutex_unlock(&table->lock);
+	if (last_writer)
+		rc = sync_last_writer(image);
+
+	pthread_mutex_lock(&table->lock);
+	if (--image->opens == 0)
+		image_destroy(table, image);
+	pthread_mutex_unlock(&table->lock);
+	return rc;
+}
+
+int image_make_readonly(struct image_table *table, struct image *image,
+			const struct image_request *request)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&table->lock);
+	if (image->writable && image->writers == 0) {
+		rc = open_files(image, request, false);
+		if (rc == 0)
+			rc = register_files(table, image);
+	}
+	pthread_mutex_unlock(&table->lock);
+	return rc;
+}
+
+int64_t image_size(const struct image *image)
+{
+	struct stat st;
+
+	return fstat(image->fd, &st) < 0 ? -errno : st.st_size;
+}
+
+void image_drop_privileges(struct image *image)
+{
+	mode_t drop = S_ISUID;
+	struct stat st;
+
+	if (fstat(image->cached_fd, &st) < 0)
+		return;
+	/* setgid without group execution means mandatory locking, not privilege. */
+	if (st.st_mode & S_IXGRP)
+		drop |= S_ISGID;
+	if (st.st_mode & drop)
+		fchmod(image->cached_fd, st.st_mode & 07777 & ~drop);
+}
+
+void image_remember_error(struct image *image, int error)
+{
+	atomic_store(&image->error, error);
+	atomic_fetch_add(&image->error_seq, 1);
+	atomic_fetch_add(&image->errors, 1);
+}
+
+int image_recall_error(struct image *image, uint32_t *seen)
+{
+	uint32_t seq = atomic_load(&image->error_seq);
+
+	if (*seen == seq)
+		return 0;
+	*seen = seq;
+	return atomic_load(&image->error);
+}

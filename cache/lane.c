@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "lane.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include "policy/log.h"
+#include "policy/util.h"
+
+/* How long a burst of requests may pause before its memory is given back: between one and two. */
+static struct __kernel_timespec trim_interval = {.tv_sec = 1};
+
+static void arm_wake(struct lane *lane)
+{
+	struct io_uring_sqe *sqe = lane_sqe(lane, &lane->wake_op);
+
+	io_uring_prep_read(sqe, LANE_FILE_WAKE, &lane->wake_count, sizeof(lane->wake_count), 0);
+	sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+static void run_inbox(struct lane *lane)
+{
+	struct lane_work *newest = atomic_exchange(&lane->inbox, NULL), *oldest = NULL;
+
+	while (newest) {
+		struct lane_work *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest) {
+		struct lane_work *next = oldest->next;
+
+		oldest->run(oldest);
+		oldest = next;
+	}
+}
+
+static void wake_complete(struct lane_op *op, int res)
+{
+	struct lane *lane = container_of(op, struct lane, wake_op);
+
+	if (res < 0 && res != -EAGAIN && res != -EINTR)
+		log_err("lane %u: wake-up: %s", lane->index, strerror(-res));
+	arm_wake(lane);
+	run_inbox(lane);
+}
+
+void lane_post(struct lane *lane, struct lane_work *work)
+{
+	struct lane_work *head = atomic_load(&lane->inbox);
+	uint64_t one = 1;
+
+	do {
+		work->next = head;
+	} while (!atomic_compare_exchange_weak(&lane->inbox, &head, work));
+	/* Only who finds the inbox empty has to ring. An eventfd's write fails only at overflow. */
+	if (!head && write(lane->wake_fd, &one, sizeof(one)) < 0)
+		log_err("lane %u: eventfd: %s", lane->index, strerror(errno));
+}
+
+static void arm_tick(struct lane *lane)
+{
+	struct io_uring_sqe *sqe = lane_sqe(lane, &lane->tick_op);
+
+	io_uring_prep_timeout(sqe, &trim_interval, 0, 0);
+	lane->ticking = true;
+}
+
+static void tick_complete(struct lane_op *op, int res)
+{
+	struct lane *lane = container_of(op, struct lane, tick_op);
+
+	(void)res;
+	lane->ticking = false;
+	pool_trim(&lane->pool);
+}
+
+static int ring_init(struct lane *lane, unsigned slots)
+{
+	unsigned entries = 64;
+
+	while (entries < 2 * slots + 4)
+		entries *= 2;
+	/* Completions are then handled where we wait for them, not by interrupting the thread. */
+	return io_uring_queue_init(entries, &lane->ring,
+				   IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+					   IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED);
+}
+
+static int register_all(struct lane *lane, unsigned files)
+{
+	struct iovec iov[64];
+	int rc;
+
+	rc = io_uring_register_files_sparse(&lane->ring, files);
+	if (rc < 0)
+		return rc;
+	rc = lane_set_file(lane, LANE_FILE_WAKE, lane->wake_fd);
+	if (rc < 0)
+		return rc;
+	if (lane->pool.resident <= ARRAY_SIZE(iov)) {
+		pool_buffers(&lane->pool, iov);
+		rc = io_uring_register_buffers(&lane->ring, iov, lane->pool.resident);
+		lane->buffers_registered = rc == 0;
+		if (rc < 0)
+			log_info("lane %u: buffers not registered: %s", lane->index, strerror(-rc));
+	}
+	return 0;
+}
+
+int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slots, unsigned files)
+{
+	int rc;
+
+	*lane = (struct lane){
+		.index = index,
+		.wake_op.complete = wake_complete,
+		.tick_op.complete = tick_complete,
+	};
+	lane->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (lane->wake_fd < 0)
+		return -errno;
+	rc = ring_init(lane, slots);
+	if (rc < 0)
+		goto close_wake;
+	rc = pool_init(&lane->pool, resident, slots);
+	if (rc < 0)
+		goto exit_ring;
+	rc = register_all(lane, files);
+	if (rc < 0)
+		goto fini_pool;
+	return 0;
+
+fini_pool:
+	pool_fini(&lane->pool);
+exit_ring:
+	io_uring_queue_exit(&lane->ring);
+close_wake:
+	close(lane->wake_fd);
+	return rc;
+}
+
+int lane_enable(struct lane *lane)
+{
+	/* io_uring_enable_rings() is declared but not exported by liburing 2.3. */
+	if (syscall(SYS_io_uring_register, lane->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+		    0) < 0)
+		return -errno;
+	io_uring_register_ring_fd(&lane->ring);
+	arm_wake(lane);
+	lane->enabled = true;
+	return 0;
+}
+
+void lane_disable(struct lane *lane)
+{
+	lane->enabled = false;
+}
+
+void lane_fini(struct lane *lane)
+{
+	io_uring_queue_exit(&lane->ring);
+	pool_fini(&lane->pool);
+	close(lane->wake_fd);
+}
+
+struct io_uring_sqe *lane_sqe(struct lane *lane, struct lane_op *op)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&lane->ring);
+
+	while (!sqe) {
+		io_uring_submit(&lane->ring);
+		sqe = io_uring_get_sqe(&lane->ring);
+	}
+	io_uring_sqe_set_data(sqe, op);
+	return sqe;
+}
+
+int lane_run_once(struct lane *lane)
+{
+	struct io_uring_cqe *cqe;
+	unsigned head, n = 0;
+	int rc;
+
+	if (lane->pool.populated && !lane->ticking)
+		arm_tick(lane);
+	rc = io_uring_submit_and_wait(&lane->ring, 1);
+	/* EBUSY and EAGAIN: the kernel wants completions to be reaped first. */
+	if (rc < 0 && rc != -EINTR && rc != -EBUSY && rc != -EAGAIN)
+		return rc;
+	io_uring_for_each_cqe (&lane->ring, head, cqe) {
+		struct lane_op *op = io_uring_cqe_get_data(cqe);
+
+		op->complete(op, cqe->res);
+		n++;
+	}
+	io_uring_cq_advance(&lane->ring, n);
+	return 0;
+}
+
+struct file_update {
+	struct lane_work work;
+	struct lane *lane;
+	unsigned index;
+	int fd;
+	int result;
+	sem_t done;
+};
+
+static void update_file(struct lane_work *work)
+{
+	struct file_update *update = container_of(work, struct file_update, work);
+
+	update->result =
+		io_uring_register_files_update(&update->lane->ring, update->index, &update->fd, 1);
+	sem_post(&update->done);
+}
+
+int lane_set_file(struct lane *lane, unsigned index, int fd)
+{
+	struct file_update update = {
+		.work.run = update_file,
+		.lane = lane,
+		.index = index,
+		.fd = fd,
+	};
+
+	sem_init(&update.done, 0, 0);
+	if (lane->enabled)
+		lane_post(lane, &update.work);
+	else
+		update_file(&update.work);
+	while (sem_wait(&update.done) < 0 && errno == EINTR)
+		;
+	sem_destroy(&update.done);
+	return MIN(update.result, 0);
+}

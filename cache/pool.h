@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bounce buffers. One pool belongs to one lane (one thread): no locks.
+ *
+ * A slot holds one request. Its payload is page-aligned, and the bytes directly before it are where
+ * the request's headers land, so that read(/dev/fuse) puts a WRITE's data where O_DIRECT wants it.
+ *
+ *   | ... headers | payload: PAYLOAD_MAX bytes | SLACK: room to widen an unaligned request |
+ *                 ^ page boundary
+ *
+ * Two kinds. Resident slots are registered with the ring and never given back: a registered buffer
+ * keeps its old pages in the ring after MADV_DONTNEED, so the CPU would see a new write and the
+ * disk get the old one. Burst slots are not registered; they are populated before they face the
+ * device (a process killed while the kernel copies a request into a page that is not there loses
+ * that request to EIO) and given back by pool_trim() when a burst is over.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+#define SLOT_PAGE 4096u
+#define PAYLOAD_MAX (1u << 20)
+#define SLOT_SLACK (2 * SLOT_PAGE)
+
+struct slot {
+	char *payload;
+	int buffer; /* index among the ring's registered buffers, -1: not registered */
+	bool populated;
+	struct slot *next;
+};
+
+struct pool {
+	struct slot *slots;
+	char *memory;
+	unsigned resident, total; /* slots */
+	struct slot *free_resident, *free_burst;
+	unsigned busy;	    /* slots handed out */
+	unsigned populated; /* burst slots that have memory */
+	bool burst_used;    /* since the last trim */
+};
+
+/* RESIDENT slots that stay, TOTAL slots in all (>= RESIDENT). -ENOMEM. */
+int pool_init(struct pool *pool, unsigned resident, unsigned total);
+void pool_fini(struct pool *pool);
+
+/* NULL when all slots are in use (or no memory can be had for one more: the resident ones guarantee
+ * progress). Resident slots first, the most recently used first. */
+struct slot *pool_get(struct pool *pool);
+void pool_put(struct pool *pool, struct slot *slot);
+
+/* Gives the memory of idle burst slots back unless one was used since the last call. */
+void pool_trim(struct pool *pool);
+
+/* What the ring shall register: one iovec a resident slot, in the order of slot->buffer. */
+void pool_buffers(const struct pool *pool, struct iovec *iov);

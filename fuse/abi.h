@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The FUSE protocol (include/uapi/linux/fuse.h), with what Debian 12's headers (protocol 7.38) do
+ * not have yet. Values are the kernel's ABI.
+ */
+#pragma once
+
+#include <linux/fuse.h>
+
+#ifndef FUSE_DIRECT_IO_ALLOW_MMAP
+#define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36) /* 7.39, Linux 6.6 */
+#endif
+#ifndef FUSE_PASSTHROUGH
+#define FUSE_PASSTHROUGH (1ULL << 37) /* 7.40, Linux 6.9 */
+#define FOPEN_PASSTHROUGH (1 << 7)
+#endif
+#ifndef FUSE_HAS_RESEND
+#define FUSE_HAS_RESEND (1ULL << 39) /* 7.40, Linux 6.9 */
+#define FUSE_NOTIFY_RESEND 7
+#define FUSE_UNIQUE_RESEND (1ULL << 63)
+#endif
+#ifndef FUSE_TMPFILE
+#define FUSE_TMPFILE 51 /* 7.37; an enumerator in newer headers */
+#endif
+#define OP_COPY_FILE_RANGE_64 53 /* 7.45, Linux 6.18 */
+
+/* FUSE_COPY_FILE_RANGE_64 takes struct fuse_copy_file_range_in and answers with this. */
+struct copy_file_range_out_64 {
+	uint64_t bytes_copied;
+};
+
+/* What lies before the payload of a WRITE: the same on every protocol since 7.9. */
+#define WRITE_HEADERS (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+_Static_assert(WRITE_HEADERS == 80, "a WRITE's payload begins 80 bytes into the message");

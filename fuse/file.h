@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Open regular files: what an fh stands for. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "state.h"
+
+struct mount;
+struct image;
+
+/* Opens NODE for a caller that gave open(2) FLAGS. Returns its fh in *ID; -errno. */
+int file_open(struct mount *mount, struct node *node, int flags, uint64_t *id);
+
+/* An fh that is not open (any more) is no error: RELEASE may come twice. Returns the error of the
+ * sync that the last close of a writer does, which nobody waits for. */
+int file_close(struct mount *mount, uint64_t id);
+
+/* How many are open. */
+unsigned file_count(const struct mount *mount);
+
+/* The hot path's look-up, without a lock; NULL for an fh that is not open. */
+static inline struct file *file_get(const struct state *state, uint64_t id)
+{
+	uint32_t index = state_index(id);
+	struct file *file;
+
+	if (index >= FILES_MAX)
+		return NULL;
+	file = &state->files[index];
+	return atomic_load_explicit(&file->id, memory_order_acquire) == id ? file : NULL;
+}
+
+/* How the pool's policy wants NODE's file opened. */
+struct image_request;
+struct node_opener {
+	struct mount *mount;
+	struct node *node;
+};
+void file_image_request(struct node_opener *opener, int flags, struct image_request *request);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "meta.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi.h"
+#include "mount.h"
+#include "ops.h"
+#include "policy/log.h"
+#include "policy/util.h"
+
+/* libfuse and we need little; a thread's stack is locked memory. */
+#define STACK_SIZE (256 << 10)
+
+static struct meta_message *take(struct meta *meta)
+{
+	struct meta_message *message;
+
+	pthread_mutex_lock(&meta->lock);
+	while (!meta->first && !meta->stopping)
+		pthread_cond_wait(&meta->more, &meta->lock);
+	message = meta->first;
+	if (message) {
+		meta->first = message->next;
+		if (!meta->first)
+			meta->last = &meta->first;
+	}
+	pthread_mutex_unlock(&meta->lock);
+	return message;
+}
+
+static void process(struct mount *mount, struct meta_message *message)
+{
+	struct fuse_buf buf = {.mem = message->bytes, .size = message->length};
+
+	if (!ops_raw(mount, message))
+		fuse_session_process_buf(message->session, &buf);
+}
+
+static void *meta_thread(void *arg)
+{
+	struct mount *mount = arg;
+	struct meta_message *message;
+
+	pthread_setname_np(pthread_self(), "bouncefs/meta");
+	/* A umask of its own: that of the caller it works for. */
+	if (unshare(CLONE_FS) < 0)
+		log_warn("metadata thread: unshare: %s", strerror(errno));
+	while ((message = take(&mount->meta))) {
+		process(mount, message);
+		free(message);
+	}
+	return NULL;
+}
+
+int meta_start(struct mount *mount)
+{
+	struct meta *meta = &mount->meta;
+	pthread_attr_t attr;
+	int rc = 0;
+
+	*meta = (struct meta){.last = &meta->first};
+	pthread_mutex_init(&meta->lock, NULL);
+	pthread_cond_init(&meta->more, NULL);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	while (meta->nthreads < META_THREADS && !rc) {
+		rc = -pthread_create(&meta->threads[meta->nthreads], &attr, meta_thread, mount);
+		meta->nthreads += !rc;
+	}
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+void meta_stop(struct mount *mount)
+{
+	struct meta *meta = &mount->meta;
+
+	pthread_mutex_lock(&meta->lock);
+	meta->stopping = true;
+	pthread_cond_broadcast(&meta->more);
+	pthread_mutex_unlock(&meta->lock);
+	for (unsigned i = 0; i < meta->nthreads; i++)
+		pthread_join(meta->threads[i], NULL);
+}
+
+int meta_submit(struct mount *mount, struct fuse_session *session, const void *bytes, size_t length)
+{
+	struct meta *meta = &mount->meta;
+	struct meta_message *message = malloc(sizeof(*message) + length);
+
+	if (!message)
+		return -ENOMEM;
+	message->next = NULL;
+	message->session = session;
+	message->length = length;
+	memcpy(message->bytes, bytes, length);
+	pthread_mutex_lock(&meta->lock);
+	*meta->last = message;
+	meta->last = &message->next;
+	pthread_cond_signal(&meta->more);
+	pthread_mutex_unlock(&meta->lock);
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Metadata requests: everything but READ, WRITE and FSYNC. Workers hand them over as they were
+ * read; a few threads that may sleep give them to libfuse, so a slow unlink or a cold lookup never
+ * stands in front of a guest's write.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define META_THREADS 8
+
+struct mount;
+struct fuse_session;
+
+struct meta_message {
+	struct meta_message *next;
+	struct fuse_session *session; /* of the device that it was read from: the reply's way */
+	size_t length;
+	char bytes[]; /* header and arguments, as the kernel sent them */
+};
+
+struct meta {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct meta_message *first, **last;
+	bool stopping;
+	unsigned nthreads;
+	pthread_t threads[META_THREADS];
+};
+
+/* -errno. */
+int meta_start(struct mount *mount);
+
+/* Does what is queued, then ends the threads. */
+void meta_stop(struct mount *mount);
+
+/* Any thread. The message is copied. -ENOMEM. */
+int meta_submit(struct mount *mount, struct fuse_session *session, const void *message,
+		size_t length);

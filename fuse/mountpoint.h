@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The mount itself: SOURCE's lock, mount(2), remount, umount(2). Strings are absolute paths. */
+#pragma once
+
+/* Opens SOURCE as the root of a pool and locks it, waiting up to 10 s for a predecessor that is
+ * leaving. The lock lasts as long as anyone holds this open file. fd; -EBUSY: the pool has a
+ * daemon; -ELOOP: SOURCE is itself a bouncefs mount. */
+int source_open(const char *source);
+
+/* Mounts DEVICE_FD. FLAGS are MS_*. -errno. */
+int mountpoint_mount(const char *source, const char *mountpoint, unsigned long flags,
+		     int device_fd);
+int mountpoint_remount(const char *mountpoint, unsigned long flags);
+
+/* LAZY: the name goes at once, the rest with its last user. -errno. */
+int mountpoint_unmount(const char *mountpoint, int lazy);

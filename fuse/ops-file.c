@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Open regular files: opening, space, copies. Reading, writing and syncing are worker.c's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "ops.h"
+#include "policy/log.h"
+#include "policy/util.h"
+
+/* A dense copy holds a metadata thread: no longer than this many bytes take. */
+#define DENSE_COPY_MAX (64ull << 20)
+
+/* ===== open ===== */
+
+/* libfuse 3.14 has no way to say FOPEN_PARALLEL_DIRECT_WRITES: the answers to OPEN, CREATE and
+ * TMPFILE are made here. */
+void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t node, uint64_t fh)
+{
+	bool image = atomic_load(&node_get(&mount->nodes, node)->flags) & NODE_IMAGE;
+
+	*out = (struct fuse_open_out){
+		.fh = fh,
+		.open_flags = image ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH
+				    : FOPEN_NOFLUSH | FOPEN_KEEP_CACHE,
+	};
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = mount_of(req);
+	struct node *node = node_get(&mount->nodes, ino);
+	struct fuse_open_out out;
+	uint64_t fh;
+	int rc = node ? file_open(mount, node, fi->flags, &fh) : -ESTALE;
+
+	if (rc < 0) {
+		fuse_reply_err(req, -rc);
+		return;
+	}
+	open_out_fill(mount, &out, ino, fh);
+	fuse_reply_buf(req, (char *)&out, sizeof(out));
+}
+
+/* FD is a new file, open: gives it a node and an fh. */
+static int adopt(struct mount *mount, int fd, const char *name, int flags,
+		 struct entry_open_out *out)
+{
+	struct fuse_entry_param e;
+	uint64_t fh;
+	int rc;
+
+	rc = entry_of_fd(mount, fd, name, &e);
+	if (rc < 0)
+		return rc;
+	rc = file_open(mount, node_get(&mount->nodes, e.ino), flags, &fh);
+	if (rc < 0) {
+		node_forget(&mount->nodes, e.ino, 1);
+		return rc;
+	}
+	entry_out_fill(&out->entry, &e);
+	open_out_fill(mount, &out->open, e.ino, fh);
+	return 0;
+}
+
+/* The flags that are ours to pass below: how the file is used is decided by its image. */
+#define CREATE_FLAGS (O_ACCMODE | O_EXCL)
+
+static int create(struct mount *mount, int dir, const char *name, mode_t mode, int flags,
+		  const struct fuse_ctx *ctx, struct entry_open_out *out)
+{
+	_cleanup_close_ int fd = -1;
+
+	caller_enter(ctx->uid, ctx->gid, ctx->umask);
+	fd = openat(dir, name, (flags & CREATE_FLAGS) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+	caller_leave();
+	return fd < 0 ? -errno : adopt(mount, fd, name, flags, out);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	struct mount *mount = mount_of(req);
+	_cleanup_close_ int dir = -1;
+	struct entry_open_out out;
+	int rc = -EPERM;
+
+	if (!name_is_ours(parent, name)) {
+		dir = node_open_id(&mount->nodes, parent, O_PATH | O_DIRECTORY);
+		rc = dir < 0 ? dir
+			     : create(mount, dir, name, mode, fi->flags, fuse_req_ctx(req), &out);
+	}
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_buf(req, (char *)&out, sizeof(out));
+}
+
+/* The message is that of CREATE, with the directory as its node. */
+void raw_tmpfile(struct mount *mount, const struct meta_message *message)
+{
+	const struct fuse_in_header *header = (const void *)message->bytes;
+	const struct fuse_create_in *in = (const void *)(header + 1);
+	_cleanup_close_ int dir = -1, fd = -1;
+	struct entry_open_out out;
+	int rc = -EINVAL;
+
+	if (message->length >= sizeof(*header) + sizeof(*in))
+		rc = dir = node_open_id(&mount->nodes, header->nodeid, O_RDONLY | O_DIRECTORY);
+	if (rc >= 0) {
+		caller_enter(header->uid, header->gid, in->umask);
+		fd = openat(dir, ".", (in->flags & CREATE_FLAGS) | O_TMPFILE | O_CLOEXEC, in->mode);
+		caller_leave();
+		rc = fd < 0 ? -errno : adopt(mount, fd, "", in->flags, &out);
+	}
+	raw_reply(mount, message, MIN(rc, 0), &out, rc < 0 ? 0 : sizeof(out));
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	int rc = file_close(mount_of(req), fi->fh);
+
+	if (rc < 0)
+		log_err("inode %lu: sync at the last close: %s", (unsigned long)ino, strerror(-rc));
+	fuse_reply_err(req, 0);
+}
+
+int node_file(struct mount *mount, uint64_t node, int flags, struct image **result)
+{
+	struct image *image = image_find(&mount->images, node);
+	int fd;
+
+	/* Without write access of our own it has to be a new descriptor, whose opening tells what
+	 * is in the way. */
+	if (image && (image->writable || flags == O_RDONLY)) {
+		fd = fcntl(image->cached_fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			fd = -errno;
+	} else {
+		fd = node_open_id(&mount->nodes, node, flags);
+	}
+	if (fd < 0 && image) {
+		image_close(&mount->images, image, false);
+		image = NULL;
+	}
+	*result = image;
+	return fd;
+}
+
+/* ===== space ===== */
+
+static struct image *image_of(struct mount *mount, uint64_t fh)
+{
+	struct file *file = file_get(&mount->state, fh);
+
+	return file ? image_at(&mount->images, file->image) : NULL;
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+		  struct fuse_file_info *fi)
+{
+	struct image *image = image_of(mount_of(req), fi->fh);
+	struct held_range held;
+	int rc;
+
+	(void)ino;
+	if (!image) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
+	range_hold(&image->ranges, &held, align_down(offset, SLOT_PAGE),
+		   align_up(offset + length, SLOT_PAGE));
+	rc = fallocate(image->cached_fd, mode, offset, length) < 0 ? -errno : 0;
+	range_drop(&image->ranges, &held);
+	/* ENOSYS would end fallocate for the whole mount. */
+	fuse_reply_err(req, rc == -ENOSYS ? EOPNOTSUPP : -rc);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct image *image = image_of(mount_of(req), fi->fh);
+	off_t at;
+
+	(void)ino;
+	if (!image) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
+	at = lseek(image->cached_fd, off, whence);
+	if (at < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_lseek(req, at);
+}
+
+/* ===== copies ===== */
+
+/* Shares the extents, whatever the length; only whole blocks can be shared. */
+static int64_t clone_range(int in, uint64_t off_in, int out, uint64_t off_out, uint64_t length)
+{
+	struct file_clone_range range = {
+		.src_fd = in,
+		.src_offset = off_in,
+		.src_length = length,
+		.dest_offset = off_out,
+	};
+
+	return ioctl(out, FICLONERANGE, &range) < 0 ? -errno : (int64_t)length;
+}
+
+static int64_t copy_below(int in, uint64_t off_in, int out, uint64_t off_out, uint64_t length)
+{
+	int64_t n = clone_range(in, off_in, out, off_out, length);
+	off_t from = off_in, to = off_out;
+
+	if (n >= 0)
+		return n;
+	n = copy_file_range(in, &from, out, &to, MIN(length, DENSE_COPY_MAX), 0);
+	/* EXDEV and the like make the caller copy by itself; ENOSYS would end it for the mount. */
+	return n < 0 ? (errno == ENOSYS ? -EOPNOTSUPP : -errno) : n;
+}
+
+/* Two images are locked in one order, or two copies in opposite directions would wait for each
+ * other. */
+static void hold_both(struct image *a, struct held_range *held_a, struct image *b,
+		      struct held_range *held_b)
+{
+	if (a > b) {
+		hold_both(b, held_b, a, held_a);
+		return;
+	}
+	range_hold(&a->ranges, held_a, 0, UINT64_MAX);
+	if (a != b)
+		range_hold(&b->ranges, held_b, 0, UINT64_MAX);
+}
+
+int64_t copy_range(struct mount *mount, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
+		   uint64_t off_out, uint64_t length)
+{
+	struct image *in = image_of(mount, fh_in), *out = image_of(mount, fh_out);
+	struct held_range held_in, held_out;
+	int64_t size, n;
+
+	if (!in || !out)
+		return -EBADF;
+	hold_both(in, &held_in, out, &held_out);
+	size = image_size(in);
+	if (size < 0 || off_in >= (uint64_t)size)
+		n = MIN(size, 0);
+	else
+		n = copy_below(in->cached_fd, off_in, out->cached_fd, off_out,
+			       MIN(length, size - off_in));
+	range_drop(&in->ranges, &held_in);
+	if (in != out)
+		range_drop(&out->ranges, &held_out);
+	return n;
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	/* This answer has 32 bits for the length; a block is never cut. */
+	int64_t n = copy_range(mount_of(req), fi_in->fh, off_in, fi_out->fh, off_out,
+			       MIN(len, 1u << 31));
+
+	(void)ino_in;
+	(void)ino_out;
+	(void)flags;
+	if (n < 0)
+		fuse_reply_err(req, -n);
+	else
+		fuse_reply_write(req, n);
+}
+
+void raw_copy_file_range_64(struct mount *mount, const struct meta_message *message)
+{
+	const struct fuse_in_header *header = (const void *)message->bytes;
+	const struct fuse_copy_file_range_in *in = (const void *)(header + 1);
+	struct copy_file_range_out_64 out;
+	int64_t n = -EINVAL;
+
+	if (message->length >= sizeof(*header) + sizeof(*in))
+		n = copy_range(mount, in->fh_in, in->off_in, in->fh_out, in->off_out, in->len);
+	out.bytes_copied = n;
+	raw_reply(mount, message, n < 0 ? n : 0, &out, n < 0 ? 0 : sizeof(out));
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The short list of ioctls that are forwarded. All others, from any user and to be done with our
+ * rights (FITRIM, BTRFS_IOC_*...), are refused.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/fsverity.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "file.h"
+#include "ops.h"
+#include "policy/util.h"
+
+/* FS_IOC_GETFLAGS and SETFLAGS: the number says long, what is copied is an int. */
+static int get_flags(int fd, void *out)
+{
+	return ioctl(fd, FS_IOC_GETFLAGS, out) < 0 ? -errno : 0;
+}
+
+static int set_flags(int fd, const void *in)
+{
+	return ioctl(fd, FS_IOC_SETFLAGS, in) < 0 ? -errno : 0;
+}
+
+/* The kernel appends what the argument's pointers point to: salt, then signature. */
+static int enable_verity(int fd, const void *in, size_t size)
+{
+	struct fsverity_enable_arg arg;
+
+	if (size < sizeof(arg))
+		return -EINVAL;
+	memcpy(&arg, in, sizeof(arg));
+	if (size != sizeof(arg) + (uint64_t)arg.salt_size + arg.sig_size)
+		return -EINVAL;
+	arg.salt_ptr = arg.salt_size ? (uintptr_t)in + sizeof(arg) : 0;
+	arg.sig_ptr = arg.sig_size ? (uintptr_t)in + sizeof(arg) + arg.salt_size : 0;
+	return ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) < 0 ? -errno : 0;
+}
+
+/* The file's own check would ask for our permission and not for the caller's. */
+static bool caller_may_write(fuse_req_t req, int fd)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct stat st;
+
+	if (!ctx->uid)
+		return true;
+	if (fstat(fd, &st) < 0)
+		return false;
+	if (st.st_uid == ctx->uid)
+		return st.st_mode & S_IWUSR;
+	if (st.st_gid == ctx->gid)
+		return st.st_mode & S_IWGRP;
+	return st.st_mode & S_IWOTH;
+}
+
+/* Nobody may have the file open for writing, and so not we. */
+static int make_readonly(struct mount *mount, fuse_ino_t ino)
+{
+	struct node_opener opener = {mount, node_get(&mount->nodes, ino)};
+	struct image *image = image_find(&mount->images, ino);
+	struct image_request request;
+	int rc;
+
+	if (!image)
+		return 0;
+	file_image_request(&opener, O_RDONLY, &request);
+	rc = image_make_readonly(&mount->images, image, &request);
+	image_close(&mount->images, image, false);
+	return rc;
+}
+
+static int verity(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size)
+{
+	int rc;
+
+	if (!caller_may_write(req, fd))
+		return -EACCES;
+	rc = make_readonly(mount_of(req), ino);
+	return rc < 0 ? rc : enable_verity(fd, in, size);
+}
+
+static int measure_verity(int fd, const void *in, void *out, size_t size)
+{
+	struct fsverity_digest *digest = out;
+
+	if (size < sizeof(*digest))
+		return -EINVAL;
+	memcpy(digest, in, sizeof(*digest));
+	digest->digest_size = MIN(digest->digest_size, size - sizeof(*digest));
+	return ioctl(fd, FS_IOC_MEASURE_VERITY, digest) < 0 ? -errno : 0;
+}
+
+/* Does it. OUT has room for OUT_SIZE bytes. -errno. */
+static int forward(fuse_req_t req, fuse_ino_t ino, unsigned cmd, const void *in, size_t in_size,
+		   void *out, size_t out_size)
+{
+	_cleanup_close_ int fd = -1;
+
+	switch (cmd) {
+	case FS_IOC_GETFLAGS:
+	case FS_IOC_SETFLAGS:
+	case FS_IOC_FSGETXATTR:
+	case FS_IOC_FSSETXATTR:
+	case FS_IOC_MEASURE_VERITY:
+	case FS_IOC_ENABLE_VERITY:
+		break;
+	default:
+		return -ENOTTY;
+	}
+	fd = node_open_id(&mount_of(req)->nodes, ino, O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
+		return fd;
+	if (cmd == FS_IOC_GETFLAGS && out_size >= sizeof(int))
+		return get_flags(fd, out);
+	if (cmd == FS_IOC_SETFLAGS && in_size >= sizeof(int))
+		return set_flags(fd, in);
+	if (cmd == FS_IOC_FSGETXATTR && out_size >= sizeof(struct fsxattr))
+		return ioctl(fd, cmd, out) < 0 ? -errno : 0;
+	if (cmd == FS_IOC_FSSETXATTR && in_size >= sizeof(struct fsxattr))
+		return ioctl(fd, cmd, in) < 0 ? -errno : 0;
+	if (cmd == FS_IOC_MEASURE_VERITY && in_size >= sizeof(struct fsverity_digest))
+		return measure_verity(fd, in, out, out_size);
+	if (cmd == FS_IOC_ENABLE_VERITY)
+		return verity(req, ino, fd, in, in_size);
+	return -EINVAL;
+}
+
+/* No answer of ours is larger: struct fsverity_digest and the longest digest. */
+#define OUT_MAX 1024
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+	      unsigned flags, const void *in_buf, size_t in_size, size_t out_size)
+{
+	char out[OUT_MAX] __attribute__((aligned(8))) = {0};
+	int rc;
+
+	(void)arg;
+	(void)fi;
+	(void)flags;
+	out_size = MIN(out_size, sizeof(out));
+	rc = forward(req, ino, cmd, in_buf, in_size, out, out_size);
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_ioctl(req, 0, out, out_size);
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "options.h"
+
+#include <fuse_lowlevel.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "cache/dirty.h"
+#include "policy/log.h"
+#include "policy/util.h"
+#include "protocol.h"
+
+/* ===== values ===== */
+
+static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	return !errno && !*end && *value >= min && *value <= max;
+}
+
+static const char *set_cache(struct options *o, const char *value)
+{
+	for (enum cache_mode mode = 0; mode < CACHE_MODES; mode++) {
+		if (!strcmp(value, cache_traits(mode)->name)) {
+			o->cache = mode;
+			return NULL;
+		}
+	}
+	return "none, directsync, writeback, dontcache, writethrough, unsafe or auto";
+}
+
+static const char *set_threads(struct options *o, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 1, 64, &n))
+		return "a number from 1 to 64";
+	o->threads = n;
+	return NULL;
+}
+
+static const char *set_memory(struct options *o, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 8, 4096, &n))
+		return "MiB, a number from 8 to 4096";
+	o->memory = n;
+	return NULL;
+}
+
+static const char *set_dirty_limit(struct options *o, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 1, 1 << 20, &n))
+		return "MiB, a number from 1 to 1048576";
+	o->dirty_limit = n << 20;
+	return NULL;
+}
+
+static const char *set_images(struct options *o, const char *value)
+{
+	if (!*value)
+		return "patterns separated by ':', such as *.img:*.raw";
+	o->images = value;
+	return NULL;
+}
+
+static const char *set_log(struct options *o, const char *value)
+{
+	if (*value != '/')
+		return "an absolute path";
+	o->log_file = value;
+	return NULL;
+}
+
+static const char *set_log_level(struct options *o, const char *value)
+{
+	o->log_level = log_level_parse(value);
+	return o->log_level < 0 ? "error, warning, info, debug or trace" : NULL;
+}
+
+/* ===== keys ===== */
+
+/* Our own keys. SET returns what would have been good, or NULL if the value was. */
+static const struct key {
+	const char *name;
+	const char *value; /* for --help */
+	const char *(*set)(struct options *o, const char *value);
+	const char *help;
+} keys[] = {
+	{"cache", "MODE", set_cache,
+	 "cache mode of images: none, directsync, writeback, dontcache,\n"
+	 "writethrough, unsafe or auto (default: auto)"},
+	{"dirty-limit", "MIB", set_dirty_limit,
+	 "at most this much dirty data an image in writeback and dontcache\n"
+	 "(default: 64)"},
+	{"images", "PATTERNS", set_images,
+	 "names of image files, separated by ':' (default: *.img:*.raw:*.qcow2)"},
+	{"log", "FILE", set_log, "write the log to FILE"},
+	{"log-level", "LEVEL", set_log_level,
+	 "error, warning, info, debug or trace (default: info)"},
+	{"memory", "MIB", set_memory, "bounce buffers of all workers together (default: 48)"},
+	{"threads", "N", set_threads, "workers (default: one a CPU, at most 8)"},
+};
+
+/* Mount flags, and words of mount(8) and fstab(5) that mean nothing here. */
+static const struct flag {
+	const char *name;
+	unsigned long set, clear;
+} flags[] = {
+	{"rw", 0, MS_RDONLY},
+	{"ro", MS_RDONLY, 0},
+	{"suid", 0, MS_NOSUID},
+	{"nosuid", MS_NOSUID, 0},
+	{"dev", 0, MS_NODEV},
+	{"nodev", MS_NODEV, 0},
+	{"exec", 0, MS_NOEXEC},
+	{"noexec", MS_NOEXEC, 0},
+	{"async", 0, MS_SYNCHRONOUS},
+	{"sync", MS_SYNCHRONOUS, 0},
+	{"atime", 0, MS_NOATIME},
+	{"noatime", MS_NOATIME, 0},
+	{"diratime", 0, MS_NODIRATIME},
+	{"nodiratime", MS_NODIRATIME, 0},
+	{"relatime", MS_RELATIME, 0},
+	{"norelatime", 0, MS_RELATIME},
+	{"strictatime", MS_STRICTATIME, 0},
+	{"dirsync", MS_DIRSYNC, 0},
+	{"defaults", 0, 0},
+	{"auto", 0, 0},
+	{"noauto", 0, 0},
+	{"user", 0, 0},
+	{"nouser", 0, 0},
+	{"users", 0, 0},
+	{"owner", 0, 0},
+	{"group", 0, 0},
+	{"_netdev", 0, 0},
+	{"nofail", 0, 0},
+	{"silent", 0, 0},
+	{"loud", 0, 0},
+	{"mand", 0, 0},
+	{"nomand", 0, 0},
+	{"lazytime", 0, 0},
+	{"nolazytime", 0, 0},
+	{"allow_other", 0, 0},
+	{"default_permissions", 0, 0},
+	{"nonempty", 0, 0},
+};
+
+static void unknown_key(const char *name)
+{
+	fprintf(stderr, "bouncefs: unknown option '%s'; known are:", name);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		fprintf(stderr, " %s=", keys[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		fprintf(stderr, " %s", flags[i].name);
+	fprintf(stderr, " remount x-*\n");
+}
+
+static bool set_flag(struct options *o, const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (strcmp(word, flags[i].name))
+			continue;
+		o->mount_flags = (o->mount_flags | flags[i].set) & ~flags[i].clear;
+		return true;
+	}
+	if (!strcmp(word, "remount")) {
+		o->remount = true;
+		return true;
+	}
+	/* For others than the filesystem: x-systemd.*, x-gvfs-*, and mount's own comment=. */
+	return !strncmp(word, "x-", 2) || !strncmp(word, "X-", 2) || !strncmp(word, "comment=", 8);
+}
+
+/* One `key=value` or word of a -o list. */
+static bool set_option(struct options *o, char *word)
+{
+	char *value = strchr(word, '=');
+
+	if (set_flag(o, word))
+		return true;
+	if (value)
+		*value++ = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *good;
+
+		if (strcmp(word, keys[i].name))
+			continue;
+		good = keys[i].set(o, value ?: "");
+		if (!good)
+			return true;
+		fprintf(stderr, "bouncefs: option %s: '%s' is not %s\n", word, value ?: "", good);
+		return false;
+	}
+	unknown_key(word);
+	return false;
+}
+
+static bool set_option_list(struct options *o, char *list)
+{
+	char *word, *rest = list;
+
+	while ((word = strsep(&rest, ",")))
+		if (*word && !set_option(o, word))
+			return false;
+	return true;
+}
+
+/* ===== help ===== */
+
+static void print_key(const struct key *key)
+{
+	const char *line = key->help, *end;
+
+	printf("  %s=%-*s", key->name, (int)(22 - strlen(key->name)), key->value);
+	while ((end = strchr(line, '\n'))) {
+		printf("%.*s\n%25s", (int)(end - line), line, "");
+		line = end + 1;
+	}
+	printf("%s\n", line);
+}
+
+static void print_help(void)
+{
+	printf("Usage: bouncefs [-f] [-o key=value,...] SOURCE MOUNTPOINT\n"
+	       "\n"
+	       "Serves the pool of VM disk images below SOURCE at MOUNTPOINT (which may be SOURCE\n"
+	       "itself), copying every write once into a buffer that nobody else can change.\n"
+	       "\n"
+	       "  -f, --foreground   stay in the foreground and log to stderr\n"
+	       "  -o LIST            options, separated by commas\n"
+	       "  -h, --help         this text\n"
+	       "  -V, --version      versions of bouncefs and of what it is built on\n"
+	       "\n"
+	       "Options of -o:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		print_key(&keys[i]);
+	printf("  ro, nodev, noatime...  what mount(8) knows; also remount\n"
+	       "\n"
+	       "Signals: SIGUSR1 one log level up, SIGUSR2 one down; SIGTERM unmounts.\n");
+}
+
+static void print_version(void)
+{
+	int minor = protocol_kernel_minor();
+
+	printf("bouncefs %s\nlibfuse %s\nliburing %s\n", VERSION, fuse_pkgversion(), URING_VERSION);
+	if (minor >= 0)
+		printf("FUSE protocol of the kernel 7.%d\n", minor);
+	else
+		printf("FUSE protocol of the kernel: %s\n", strerror(-minor));
+}
+
+/* ===== the command line ===== */
+
+static bool take_operand(struct options *o, char *word)
+{
+	char **place = !o->source ? &o->source : !o->mountpoint ? &o->mountpoint : NULL;
+
+	if (!place) {
+		fprintf(stderr, "bouncefs: too many operands: '%s'\n", word);
+		return false;
+	}
+	*place = word;
+	return true;
+}
+
+/* Operands are made absolute now: the daemon leaves this directory. */
+static bool make_absolute(char **path)
+{
+	char *real = realpath(*path, NULL);
+
+	if (!real) {
+		fprintf(stderr, "bouncefs: %s: %s\n", *path, strerror(errno));
+		return false;
+	}
+	*path = real;
+	return true;
+}
+
+static bool complete(struct options *o)
+{
+	if (!o->source || !o->mountpoint) {
+		fprintf(stderr, "bouncefs: needs SOURCE and MOUNTPOINT; see bouncefs --help\n");
+		return false;
+	}
+	return make_absolute(&o->source) && make_absolute(&o->mountpoint);
+}
+
+enum options_result options_parse(struct options *o, int argc, char **argv)
+{
+	*o = (struct options){
+		.cache = CACHE_AUTO,
+		.dirty_limit = DIRTY_LIMIT_DEFAULT,
+		.memory = 48,
+		.images = "*.img:*.raw:*.qcow2",
+		.log_level = LOG_LEVEL_INFO,
+	};
+	for (int i = 1; i < argc; i++) {
+		char *arg = argv[i];
+
+		if (!strcmp(arg, "-h") || !strcmp(arg, "--help")) {
+			print_help();
+			return OPTIONS_EXIT;
+		} else if (!strcmp(arg, "-V") || !strcmp(arg, "--version")) {
+			print_version();
+			return OPTIONS_EXIT;
+		} else if (!strcmp(arg, "-f") || !strcmp(arg, "--foreground")) {
+			o->foreground = true;
+		} else if (!strncmp(arg, "-o", 2)) {
+			char *list = arg[2] ? arg + 2 : argv[++i];
+
+			if (!list) {
+				fprintf(stderr, "bouncefs: -o needs a list of options\n");
+				return OPTIONS_BAD;
+			}
+			if (!set_option_list(o, list))
+				return OPTIONS_BAD;
+		} else if (arg[0] == '-' && arg[1]) {
+			fprintf(stderr, "bouncefs: unknown option '%s'; see bouncefs --help\n",
+				arg);
+			return OPTIONS_BAD;
+		} else if (!take_operand(o, arg)) {
+			return OPTIONS_BAD;
+		}
+	}
+	return complete(o) ? OPTIONS_RUN : OPTIONS_BAD;
+}

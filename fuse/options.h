@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line: `bouncefs [-f] [-o key=value,...] SOURCE MOUNTPOINT`, options before or after
+ * the operands, and everything that mount(8) passes to a helper.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "policy/mode.h"
+
+struct options {
+	char *source;	  /* absolute */
+	char *mountpoint; /* absolute */
+	bool foreground;
+	bool remount;
+	unsigned long mount_flags; /* MS_* */
+
+	enum cache_mode cache;
+	uint64_t dirty_limit; /* bytes */
+	unsigned threads;     /* workers; 0: one a CPU */
+	unsigned memory;      /* MiB of bounce buffers, all workers together */
+	const char *images;   /* patterns of image names, separated by ':' */
+	const char *log_file; /* NULL: journal, stderr or syslog */
+	int log_level;
+};
+
+enum options_result { OPTIONS_RUN, OPTIONS_EXIT, OPTIONS_BAD };
+
+/* OPTIONS_EXIT: --help or --version was answered. OPTIONS_BAD: one line on stderr said why. Strings
+ * belong to the program's lifetime. */
+enum options_result options_parse(struct options *options, int argc, char **argv);

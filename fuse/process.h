@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the daemon asks of the kernel for itself: it stands in the way of memory being freed. */
+#pragma once
+
+/* Before any thread or ring exists. What cannot be had is a log line, not an end. */
+void process_prepare(void);
+
+/* How many descriptors we may have. */
+unsigned process_descriptors(void);
+
+/* Goes to the background. Returns, in the daemon, a descriptor for process_ready(); the calling
+ * process waits for that and exits, with status 0 only if it came. -errno. */
+int process_daemonize(void);
+void process_ready(int fd);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The start of a FUSE connection: FUSE_INIT is read and answered by us, because libfuse knows fewer
+ * features than the kernel. libfuse is then told the same message under a number that the kernel
+ * does not know (it answers ENOENT to libfuse's reply, which libfuse ignores), and has a live
+ * session.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi.h"
+
+struct fuse_session;
+struct fuse_lowlevel_ops;
+
+struct protocol {
+	struct fuse_init_in in; /* what the kernel said */
+	struct fuse_init_out out;
+};
+
+/* Reads FUSE_INIT from DEVICE_FD and answers it. -errno; -EPROTO for a kernel that is too old. */
+int protocol_negotiate(struct protocol *protocol, int device_fd);
+
+/* A libfuse session that answers on DEVICE_FD, which it owns from now on. NULL on failure. */
+struct fuse_session *protocol_session(const struct protocol *protocol, int device_fd,
+				      const struct fuse_lowlevel_ops *ops, size_t ops_size,
+				      void *userdata);
+
+/* One log line: kernel, protocol, transport, features in force and missing. */
+void protocol_log(const struct protocol *protocol, const char *transport);
+
+/* The features that both sides agreed on (FUSE_*). */
+static inline uint64_t protocol_features(const struct protocol *protocol)
+{
+	return protocol->out.flags | (uint64_t)protocol->out.flags2 << 32;
+}
+
+/* What the running kernel speaks, found by asking it (needs root). Protocol 7.minor; -errno. */
+int protocol_kernel_minor(void);

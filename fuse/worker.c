@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "abi.h"
+#include "file.h"
+#include "mount.h"
+#include "ops.h"
+#include "policy/log.h"
+#include "policy/util.h"
+
+/* ===== reply ===== */
+
+static void send_reply(struct worker *worker, uint64_t unique, int error, void *data, size_t length)
+{
+	struct fuse_out_header header = {
+		.len = sizeof(header) + length,
+		.error = error,
+		.unique = unique,
+	};
+	struct iovec iov[] = {{&header, sizeof(header)}, {data, length}};
+
+	/* ENOENT: nobody waits for it any more. */
+	if (writev(worker->device_fd, iov, length ? 2 : 1) >= 0 || errno == ENOENT)
+		return;
+	if (errno == ENODEV)
+		return;
+	log_err("reply: %s", strerror(errno));
+	if (length)
+		send_reply(worker, unique, -EIO, NULL, 0);
+}
+
+static void give_back(struct worker *worker, struct slot *slot)
+{
+	pool_put(&worker->lane->pool, slot);
+	worker->readable = true; /* for which there may have been no slot */
+}
+
+/* ===== READ, WRITE, FSYNC ===== */
+
+static void done_read(struct io *io)
+{
+	struct request *request = container_of(io, struct request, io);
+
+	if (io->result < 0)
+		send_reply(request->worker, request->unique, io->result, NULL, 0);
+	else
+		send_reply(request->worker, request->unique, 0, io->data, io->result);
+	give_back(request->worker, io->slot);
+}
+
+static void done_write(struct io *io)
+{
+	struct request *request = container_of(io, struct request, io);
+	struct fuse_write_out out = {.size = io->result};
+
+	if (io->result < 0)
+		send_reply(request->worker, request->unique, io->result, NULL, 0);
+	else
+		send_reply(request->worker, request->unique, 0, &out, sizeof(out));
+	give_back(request->worker, io->slot);
+}
+
+/* An error that fsync returned is gone for the next one: all openers of the image must hear of it,
+ * and this one of those that nobody got to see so far. */
+static void done_fsync(struct io *io)
+{
+	struct request *request = container_of(io, struct request, io);
+	int error;
+
+	if (io->result < 0)
+		image_remember_error(io->image, io->result);
+	error = image_recall_error(io->image, &request->file->error_seen);
+	send_reply(request->worker, request->unique, error, NULL, 0);
+	give_back(request->worker, io->slot);
+}
+
+static struct request *request_of(struct worker *worker, struct slot *slot)
+{
+	return &worker->requests[slot - worker->lane->pool.slots];
+}
+
+/* Starts what SLOT's message asks for. False if it makes no sense. */
+static bool start_io(struct worker *worker, struct slot *slot, enum io_kind kind, uint64_t fh,
+		     uint64_t offset, uint32_t length)
+{
+	struct fuse_in_header *header = (void *)(slot->payload - WRITE_HEADERS);
+	static void (*const done[])(struct io *) = {
+		[IO_READ] = done_read,
+		[IO_WRITE] = done_write,
+		[IO_FSYNC] = done_fsync,
+	};
+	struct request *request = request_of(worker, slot);
+	struct file *file = file_get(&worker->mount->state, fh);
+
+	if (!file || length > PAYLOAD_MAX || offset > (uint64_t)INT64_MAX - length)
+		return false;
+	request->file = file;
+	request->unique = header->unique;
+	request->io.kind = kind;
+	request->io.image = image_at(&worker->mount->images, file->image);
+	request->io.slot = slot;
+	request->io.offset = offset;
+	request->io.length = length;
+	request->io.done = done[kind];
+	io_start(&request->io);
+	return true;
+}
+
+static bool start_read(struct worker *worker, struct slot *slot, size_t length)
+{
+	const struct fuse_read_in *in = (void *)(slot->payload - sizeof(*in));
+
+	if (length < sizeof(struct fuse_in_header) + sizeof(*in))
+		return false;
+	return start_io(worker, slot, IO_READ, in->fh, in->offset, in->size);
+}
+
+static bool start_write(struct worker *worker, struct slot *slot, size_t length)
+{
+	const struct fuse_write_in *in = (void *)(slot->payload - sizeof(*in));
+	struct file *file;
+
+	if (length < WRITE_HEADERS || in->size != length - WRITE_HEADERS)
+		return false;
+	file = file_get(&worker->mount->state, in->fh);
+	if (!file || !(file->flags & FILE_WRITER))
+		return false;
+	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
+		image_drop_privileges(image_at(&worker->mount->images, file->image));
+	return start_io(worker, slot, IO_WRITE, in->fh, in->offset, in->size);
+}
+
+static bool start_fsync(struct worker *worker, struct slot *slot, size_t length)
+{
+	const struct fuse_fsync_in *in =
+		(void *)(slot->payload - WRITE_HEADERS + sizeof(struct fuse_in_header));
+
+	if (length < sizeof(struct fuse_in_header) + sizeof(*in))
+		return false;
+	request_of(worker, slot)->io.datasync = in->fsync_flags & FUSE_FSYNC_FDATASYNC;
+	return start_io(worker, slot, IO_FSYNC, in->fh, 0, 0);
+}
+
+/* ===== receive and decode ===== */
+
+/* True if the slot is in use from now on. */
+static bool decode(struct worker *worker, struct slot *slot, size_t length)
+{
+	struct fuse_in_header *header = (void *)(slot->payload - WRITE_HEADERS);
+	uint64_t unique = header->unique;
+	bool started;
+	int rc;
+
+	switch (header->opcode) {
+	case FUSE_READ:
+		started = start_read(worker, slot, length);
+		break;
+	case FUSE_WRITE:
+		started = start_write(worker, slot, length);
+		break;
+	case FUSE_FSYNC:
+		started = start_fsync(worker, slot, length);
+		break;
+	case FUSE_INTERRUPT:
+		/* Nothing of ours can be interrupted: the kernel stops asking. */
+		send_reply(worker, unique, -ENOSYS, NULL, 0);
+		return false;
+	default:
+		rc = meta_submit(worker->mount, worker->session, header, length);
+		if (rc < 0 && header->opcode != FUSE_FORGET && header->opcode != FUSE_BATCH_FORGET)
+			send_reply(worker, unique, rc, NULL, 0);
+		return false;
+	}
+	if (!started)
+		send_reply(worker, unique, -EINVAL, NULL, 0);
+	return started;
+}
+
+static void tell_gone(struct worker *worker)
+{
+	uint64_t one = 1;
+
+	worker->gone = true;
+	log_debug("worker %u: the connection has ended", worker->lane->index);
+	if (write(worker->mount->gone_fd, &one, sizeof(one)) < 0)
+		log_err("eventfd: %s", strerror(errno));
+}
+
+/* One request, if there is one and a slot for it. */
+static bool receive(struct worker *worker)
+{
+	struct slot *slot = pool_get(&worker->lane->pool);
+	ssize_t n;
+
+	if (!slot)
+		return false;
+	n = read(worker->device_fd, slot->payload - WRITE_HEADERS, WRITE_HEADERS + PAYLOAD_MAX);
+	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
+		if (!decode(worker, slot, n))
+			pool_put(&worker->lane->pool, slot);
+		return true;
+	}
+	pool_put(&worker->lane->pool, slot);
+	/* ENOENT: its caller was killed while we were about to read it. */
+	if (n < 0 && (errno == EINTR || errno == ENOENT))
+		return true;
+	if (n < 0 && errno == ENODEV)
+		tell_gone(worker);
+	else if (n >= 0 || errno != EAGAIN)
+		log_err("read /dev/fuse: %s", n < 0 ? strerror(errno) : "short message");
+	worker->readable = false;
+	return false;
+}
+
+/* ===== the loop ===== */
+
+static void poll_complete(struct lane_op *op, int res)
+{
+	struct worker *worker = container_of(op, struct worker, poll_op);
+
+	(void)res;
+	worker->polling = false;
+	worker->readable = true;
+}
+
+static void arm_poll(struct worker *worker)
+{
+	struct io_uring_sqe *sqe = lane_sqe(worker->lane, &worker->poll_op);
+
+	io_uring_prep_poll_add(sqe, LANE_FILE_DEVICE, POLLIN);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	worker->polling = true;
+}
+
+static void pin(struct worker *worker)
+{
+	cpu_set_t allowed, one;
+	unsigned nth = worker->lane->index;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return;
+	nth %= CPU_COUNT(&allowed);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed) || nth-- > 0)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		return;
+	}
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker *worker = arg;
+	int rc;
+
+	pthread_setname_np(pthread_self(), "bouncefs/worker");
+	pin(worker);
+	rc = lane_enable(worker->lane);
+	while (rc == 0 && !worker->stopping) {
+		while (worker->readable && !worker->gone && receive(worker))
+			;
+		if (!worker->polling && !worker->gone && !worker->readable)
+			arm_poll(worker);
+		rc = lane_run_once(worker->lane);
+	}
+	lane_disable(worker->lane);
+	if (rc < 0) {
+		log_err("worker %u: %s", worker->lane->index, strerror(-rc));
+		tell_gone(worker);
+	}
+	return NULL;
+}
+
+/* ===== making and ending ===== */
+
+static int clone_device(int device_fd)
+{
+	_cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	uint32_t original = device_fd;
+
+	if (fd < 0 || ioctl(fd, FUSE_DEV_IOC_CLONE, &original) < 0)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+int worker_init(struct worker *worker, struct mount *mount, unsigned index)
+{
+	unsigned slots;
+	int rc;
+
+	*worker = (struct worker){
+		.mount = mount,
+		.lane = &mount->lanes[index],
+		.poll_op.complete = poll_complete,
+		.readable = true,
+	};
+	slots = worker->lane->pool.total;
+	worker->requests = calloc(slots, sizeof(*worker->requests));
+	if (!worker->requests)
+		return -ENOMEM;
+	for (unsigned i = 0; i < slots; i++) {
+		worker->requests[i].worker = worker;
+		worker->requests[i].io.lane = worker->lane;
+	}
+	worker->device_fd = clone_device(mount->device_fd);
+	if (worker->device_fd < 0)
+		return worker->device_fd;
+	rc = lane_set_file(worker->lane, LANE_FILE_DEVICE, worker->device_fd);
+	if (rc < 0)
+		return rc;
+	worker->session = ops_session(mount, worker->device_fd);
+	return worker->session ? 0 : -EIO;
+}
+
+int worker_start(struct worker *worker)
+{
+	return -pthread_create(&worker->thread, NULL, worker_thread, worker);
+}
+
+static void stop(struct lane_work *work)
+{
+	container_of(work, struct worker, stop_work)->stopping = true;
+}
+
+void worker_stop(struct worker *worker)
+{
+	worker->stop_work.run = stop;
+	lane_post(worker->lane, &worker->stop_work);
+	pthread_join(worker->thread, NULL);
+}
+
+void worker_fini(struct worker *worker)
+{
+	fuse_session_destroy(worker->session); /* closes the device */
+	free(worker->requests);
+}
