@@ -79,7 +79,6 @@ undo=()
 # defer COMMAND...: run it when the test ends, last deferred first
 defer() { undo=("$(printf '%q ' "$@")" "${undo[@]}"); }
 
-gone() { ! mountpoint -q "$1"; }
 exited() { ! kill -0 "$1" 2>/dev/null; }
 
 # detach DIRECTORY: unmount it if it is mounted
@@ -88,11 +87,15 @@ detach()
 	! mountpoint -q "$1" || umount "$1" || { sleep 1; umount "$1"; }
 }
 
+# a number that was given back may be somebody else's device by now
+is_ours() { [[ $(cat "/sys/block/${1#/dev/}/loop/backing_file" 2>/dev/null) == "$TMP"/* ]]; }
+is_detached() { ! is_ours "$1"; }
+
+# unloop DEVICE: detach it if it is attached; takes a moment where it is still open
 unloop()
 {
-	# detaching is asynchronous where the device is open for a moment longer
-	[ ! -e "/sys/block/${1#/dev/}/loop" ] || losetup -d "$1"
-	within 5 test ! -e "/sys/block/${1#/dev/}/loop"
+	is_detached "$1" || losetup -d "$1"
+	within 5 is_detached "$1"
 }
 
 # survivors: the processes of this pid namespace that should be gone by now
