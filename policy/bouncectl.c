@@ -59,27 +59,32 @@ static int take_json(int argc, char **argv)
 	return n;
 }
 
-static int run(const struct command *command, int argc, char **argv)
+static int run(int argc, char **argv)
 {
-	int status = command->run(argc, argv);
-
-	if (status == EXIT_USAGE)
-		fprintf(stderr, "usage: bouncectl %s %s\n", command->name, command->args);
-	if (fflush(stdout) || ferror(stdout))
-		return ctl_trouble("cannot write: %s", strerror(errno));
-	return status;
-}
-
-int main(int argc, char **argv)
-{
-	argc = take_json(argc, argv);
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		usage(stdout);
 		return 0;
 	}
-	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return run(&commands[i], argc - 1, argv + 1);
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++) {
+		const struct command *c = &commands[i];
+		int status;
+
+		if (strcmp(argv[1], c->name))
+			continue;
+		status = c->run(argc - 1, argv + 1);
+		if (status == EXIT_USAGE)
+			fprintf(stderr, "usage: bouncectl %s %s\n", c->name, c->args);
+		return status;
+	}
 	usage(stderr);
 	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int status = run(take_json(argc, argv), argv);
+
+	if (fflush(stdout) || ferror(stdout))
+		return ctl_trouble("cannot write: %s", strerror(errno));
+	return status;
 }

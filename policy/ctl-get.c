@@ -7,7 +7,8 @@
 #include "settings.h"
 #include "util.h"
 
-static bool print_setting(const char *path, const char *key, bool first)
+/* False: KEY is not set there. */
+static bool print_setting(const char *path, const char *key, const char *separator)
 {
 	_cleanup_free_ char *value = NULL, *from = NULL;
 
@@ -17,39 +18,42 @@ static bool print_setting(const char *path, const char *key, bool first)
 		printf("%s=%s (%s)\n", key, value, from);
 		return true;
 	}
-	fputs(first ? "" : ", ", stdout);
+	fputs(separator, stdout);
 	json_string(key);
-	fputs(": {", stdout);
+	printf(": {");
 	json_member(true, "value", value);
 	json_member(false, "from", from);
-	fputs("}", stdout);
+	putchar('}');
 	return true;
 }
 
 static int get_all(const char *path)
 {
-	bool first = true;
+	const char *separator = "{";
 
-	fputs(ctl_json ? "{" : "", stdout);
 	for (int key = 0; key < SETTINGS; key++)
-		if (print_setting(path, settings_name(key), first))
-			first = false;
-	fputs(ctl_json ? "}\n" : "", stdout);
+		if (print_setting(path, settings_name(key), separator))
+			separator = ", ";
+	if (ctl_json)
+		puts(*separator == '{' ? "{}" : "}");
 	return 0;
 }
 
-/* One setting, or what else the daemon lets one read, such as stats. */
+/* One setting, or what else the daemon lets one read, such as stats: the bare value. */
 static int get_one(const char *path, const char *key)
 {
 	_cleanup_free_ char *value = NULL, *from = NULL;
-	bool setting = settings_key(key) >= 0;
 	char xattr[64];
 
 	snprintf(xattr, sizeof(xattr), XATTR_PREFIX "%s", key);
-	if (setting ? !ctl_setting(path, key, &value, &from) : !(value = ctl_getxattr(path, xattr)))
+	if (settings_key(key) < 0)
+		value = ctl_getxattr(path, xattr);
+	else
+		ctl_setting(path, key, &value, &from);
+	if (!value)
 		return ctl_xattr_trouble(path, key);
 	if (ctl_json)
-		json_object(key, value, from ? "from" : NULL, from, NULL);
+		json_object(key, value, NULL);
 	else
 		puts(value);
 	return 0;
