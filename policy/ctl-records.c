@@ -47,20 +47,23 @@ static size_t lines_of(const char *text)
 	return n;
 }
 
-int snapshot_take(const char *mountpoint, struct snapshot *snap)
+void snapshot_take(const char *mountpoint, struct snapshot *snap)
 {
 	struct timespec now;
 	char *line, *save;
 
 	*snap = (struct snapshot){.text = ctl_getxattr(mountpoint, XATTR_PREFIX "status")};
-	if (!snap->text)
-		return -errno;
+	if (!snap->text) {
+		snap->error = errno;
+		return;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snap->time = now.tv_sec + now.tv_nsec / 1e9;
 	snap->image = calloc(lines_of(snap->text), sizeof(*snap->image));
 	if (!snap->image) {
 		snapshot_free(snap);
-		return -ENOMEM;
+		snap->error = ENOMEM;
+		return;
 	}
 	for (line = strtok_r(snap->text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (!strncmp(line, "mount ", 6))
@@ -68,7 +71,6 @@ int snapshot_take(const char *mountpoint, struct snapshot *snap)
 		else if (!strncmp(line, "image ", 6))
 			parse(line + 6, &snap->image[snap->images++]);
 	}
-	return 0;
 }
 
 void snapshot_free(struct snapshot *snap)

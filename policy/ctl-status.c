@@ -32,17 +32,8 @@ static double rate(const struct snapshot *before, const struct snapshot *after,
 	return (is < was ? is : is - was) / (after->time - before->time);
 }
 
-static double iops(const struct snapshot *before, const struct snapshot *after,
-		   const struct record *image)
-{
-	return rate(before, after, image, "reads", "writes");
-}
-
-static double mbps(const struct snapshot *before, const struct snapshot *after,
-		   const struct record *image)
-{
-	return rate(before, after, image, "read-bytes", "write-bytes") / 1e6;
-}
+#define IOPS(before, after, image) rate(before, after, image, "reads", "writes")
+#define MBPS(before, after, image) (rate(before, after, image, "read-bytes", "write-bytes") / 1e6)
 
 static void print_table(const struct ctl_mount *mount, const struct snapshot *before,
 			const struct snapshot *after)
@@ -58,8 +49,8 @@ static void print_table(const struct ctl_mount *mount, const struct snapshot *be
 		const struct record *r = &after->image[i];
 
 		printf("%-*s  %-12s %5s %8.0f %8.1f %6s %9.1f  %s\n", width, record_get(r, "path"),
-		       record_get(r, "cache"), record_get(r, "block-size"), iops(before, after, r),
-		       mbps(before, after, r), record_get(r, "errors"),
+		       record_get(r, "cache"), record_get(r, "block-size"), IOPS(before, after, r),
+		       MBPS(before, after, r), record_get(r, "errors"),
 		       number(r, "dirty") / (1 << 20), record_get(r, "reason"));
 	}
 }
@@ -83,8 +74,8 @@ static void json_mount(const struct ctl_mount *mount, const struct snapshot *bef
 
 		printf(i ? ", {" : "{");
 		json_fields(r);
-		printf(", \"iops\": %.1f, \"mb-per-second\": %.3f}", iops(before, after, r),
-		       mbps(before, after, r));
+		printf(", \"iops\": %.1f, \"mb-per-second\": %.3f}", IOPS(before, after, r),
+		       MBPS(before, after, r));
 	}
 	printf("]}");
 }
@@ -96,43 +87,39 @@ static void sleep_for(double seconds)
 	nanosleep(&ts, NULL);
 }
 
-static bool take_all(const struct ctl_mount *mounts, struct snapshot *snap)
+static void take_all(const struct ctl_mount *mounts, struct snapshot *snap)
 {
-	bool ok = true;
-
-	for (int i = 0; mounts[i].point; i++) {
-		int r = snapshot_take(mounts[i].point, &snap[i]);
-
-		if (r < 0) {
-			ctl_trouble("%s: no status: %s", mounts[i].point, strerror(-r));
-			ok = false;
-		}
-	}
-	return ok;
+	for (int i = 0; mounts[i].point; i++)
+		snapshot_take(mounts[i].point, &snap[i]);
 }
 
-static void print_all(const struct ctl_mount *mounts, const struct snapshot *before,
-		      const struct snapshot *after)
+/* A mount that does not answer must not hide the others. */
+static int print_all(const struct ctl_mount *mounts, const struct snapshot *before,
+		     const struct snapshot *after)
 {
+	int status = 0;
 	bool first = true;
 
-	fputs(ctl_json ? "[" : "", stdout);
+	printf(ctl_json ? "[" : "");
 	for (int i = 0; mounts[i].point; i++) {
-		if (!before[i].text || !after[i].text)
+		if (!before[i].text || !after[i].text) {
+			status = ctl_trouble("%s: no status: %s", mounts[i].point,
+					     strerror(MAX(before[i].error, after[i].error)));
 			continue;
-		fputs(first ? "" : ctl_json ? ", " : "\n", stdout);
+		}
+		printf(first ? "" : ctl_json ? ", " : "\n");
 		(ctl_json ? json_mount : print_table)(&mounts[i], &before[i], &after[i]);
 		first = false;
 	}
-	fputs(ctl_json ? "]\n" : "", stdout);
+	printf(ctl_json ? "]\n" : "");
+	return status;
 }
 
 int status_show(const char *path, double seconds, bool clear)
 {
 	struct ctl_mount *mounts = ctl_mounts(path);
 	_cleanup_free_ struct snapshot *before = NULL, *after = NULL;
-	bool ok = false;
-	int n = 0;
+	int status = EXIT_TROUBLE, n = 0;
 
 	if (!mounts)
 		return EXIT_TROUBLE;
@@ -141,19 +128,18 @@ int status_show(const char *path, double seconds, bool clear)
 	before = calloc(n + 1, sizeof(*before));
 	after = calloc(n + 1, sizeof(*after));
 	if (before && after) {
-		ok = take_all(mounts, before);
+		take_all(mounts, before);
 		sleep_for(seconds);
-		ok &= take_all(mounts, after);
-		if (clear)
-			fputs("\033[H\033[2J", stdout);
-		print_all(mounts, before, after);
+		take_all(mounts, after);
+		printf(clear ? "\033[H\033[2J" : "");
+		status = print_all(mounts, before, after);
 		for (int i = 0; i < n; i++) {
 			snapshot_free(&before[i]);
 			snapshot_free(&after[i]);
 		}
 	}
 	ctl_mounts_free(mounts);
-	return ok ? 0 : EXIT_TROUBLE;
+	return status;
 }
 
 int ctl_status(int argc, char **argv)

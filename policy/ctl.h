@@ -73,13 +73,13 @@ struct record {
 /* What a mount said, and when. */
 struct snapshot {
 	double time; /* CLOCK_MONOTONIC, seconds */
-	char *text;  /* the strings of the records */
+	int error;   /* errno, where it did not answer */
+	char *text;  /* the strings of the records; NULL: no answer */
 	struct record mount, *image;
 	int images;
 };
 
-/* -errno: the mount does not answer. */
-int snapshot_take(const char *mountpoint, struct snapshot *snap);
+void snapshot_take(const char *mountpoint, struct snapshot *snap);
 void snapshot_free(struct snapshot *snap);
 
 /* The field's value, or "-". */
