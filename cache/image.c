@@ -12,9 +12,16 @@
 #include "policy/log.h"
 #include "policy/util.h"
 
-int image_table_init(struct image_table *table, unsigned size, struct lane *lanes, unsigned nlanes)
+int image_table_init(struct image_table *table, unsigned size, struct image_record *records,
+		     const struct image_keeper *keeper, struct lane *lanes, unsigned nlanes)
 {
-	*table = (struct image_table){.size = size, .lanes = lanes, .nlanes = nlanes};
+	*table = (struct image_table){
+		.size = size,
+		.records = records,
+		.keeper = keeper,
+		.lanes = lanes,
+		.nlanes = nlanes,
+	};
 	table->images = calloc(size, sizeof(*table->images));
 	if (!table->images)
 		return -ENOMEM;
@@ -28,6 +35,11 @@ static void close_files(struct image *image)
 	if (image->fd >= 0)
 		close(image->fd);
 	image->fd = image->cached_fd = -1;
+	for (unsigned i = 0; i < IMAGE_WITNESSES; i++) {
+		if (image->witness[i] >= 0)
+			close(image->witness[i]);
+		image->witness[i] = -1;
+	}
 }
 
 /* Images that are still open (after a lazy unmount, an abort) are made durable like the others. */
@@ -61,21 +73,26 @@ static struct image *find(struct image_table *table, uint64_t key)
 	return image;
 }
 
-static int insert(struct image_table *table, struct image *image)
+static void insert(struct image_table *table, struct image *image, unsigned index)
 {
 	struct image **head = bucket(table, image->key);
 
+	image->index = index;
+	image->record = &table->records[index];
+	image->next = *head;
+	*head = image;
+	table->images[index] = image;
+}
+
+static int free_index(struct image_table *table)
+{
 	for (unsigned i = 0; i < table->size; i++) {
 		unsigned index = (table->rover + i) % table->size;
 
 		if (table->images[index])
 			continue;
 		table->rover = index + 1;
-		image->index = index;
-		image->next = *head;
-		*head = image;
-		table->images[index] = image;
-		return 0;
+		return index;
 	}
 	return -ENFILE;
 }
@@ -198,36 +215,144 @@ static int open_files(struct image *image, const struct image_request *request, 
 	return 0;
 }
 
+/* ===== making and ending ===== */
+
+static struct image *image_new(const struct image_request *request)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		return NULL;
+	image->key = request->key;
+	image->fixed = request->is_image;
+	image->fd = image->cached_fd = -1;
+	for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
+		image->witness[i] = -1;
+	range_queue_init(&image->ranges);
+	return image;
+}
+
+/* Opened before the first write, so that no error escapes them. */
+static int open_witnesses(struct image_table *table, struct image *image,
+			  const struct image_request *request)
+{
+	for (unsigned i = 0; i < IMAGE_WITNESSES; i++) {
+		int fd = request->open(request->context, O_RDONLY);
+
+		if (fd < 0)
+			return fd;
+		image->witness[i] = fd;
+	}
+	return table->keeper->keep(image->index, image->witness, IMAGE_WITNESSES);
+}
+
+static void write_record(struct image *image)
+{
+	struct image_record *record = image->record;
+
+	record->is_image = image->fixed;
+	record->was_written = image->writable;
+	atomic_store(&record->error_seq, 0);
+	atomic_store(&record->error, 0);
+	atomic_store(&record->witness_busy, 0);
+	atomic_store(&record->key, image->key);
+}
+
+static void discard(struct image_table *table, struct image *image)
+{
+	bool kept = image->witness[0] >= 0;
+
+	atomic_store(&image->record->key, 0);
+	remove_image(table, image);
+	if (kept)
+		table->keeper->forget(image->index);
+	close_files(image);
+	register_files(table, image); /* now -1: the lanes let go of it too */
+	free(image);
+}
+
 static int image_create(struct image_table *table, const struct image_request *request,
 			struct image **result)
 {
-	struct image *image = calloc(1, sizeof(*image));
+	int index = free_index(table), rc;
+	struct image *image;
+
+	if (index < 0)
+		return index;
+	image = image_new(request);
+	if (!image)
+		return -ENOMEM;
+	insert(table, image, index);
+	rc = open_files(image, request, request->write);
+	if (rc == 0 && image->fixed)
+		rc = open_witnesses(table, image, request);
+	if (rc == 0)
+		rc = register_files(table, image);
+	if (rc < 0) {
+		discard(table, image);
+		return rc;
+	}
+	write_record(image);
+	*result = image;
+	return 0;
+}
+
+/* ===== after a take-over ===== */
+
+static int open_witness_again(void *context, int flags)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", *(int *)context);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int image_adopt(struct image_table *table, unsigned index, const struct image_request *request,
+		unsigned opens, unsigned writers, const int witness[IMAGE_WITNESSES])
+{
+	struct image_request again = *request;
+	struct image *image = image_new(request);
 	int rc;
 
 	if (!image)
 		return -ENOMEM;
-	image->key = request->key;
-	image->fixed = request->is_image;
-	image->fd = image->cached_fd = -1;
-	range_queue_init(&image->ranges);
-	rc = open_files(image, request, request->write);
-	if (rc < 0)
-		goto fail;
-	rc = insert(table, image);
-	if (rc < 0)
-		goto fail;
-	rc = register_files(table, image);
-	if (rc < 0) {
-		remove_image(table, image);
-		goto fail;
+	insert(table, image, index);
+	image->opens = opens;
+	image->writers = writers;
+	memcpy(image->witness, witness, sizeof(image->witness));
+	if (witness[0] >= 0) {
+		again.open = open_witness_again;
+		again.context = &image->witness[0];
 	}
-	*result = image;
+	rc = open_files(image, &again, writers > 0);
+	if (rc == 0)
+		rc = register_files(table, image);
+	if (rc < 0)
+		return rc; /* the record stays: another successor may have more luck */
+	image->witness_due = image->fixed && image->record->was_written;
 	return 0;
-fail:
-	close_files(image);
-	free(image);
+}
+
+int image_keep(struct image_table *table, struct image *image)
+{
+	int fd, rc = 0;
+
+	pthread_mutex_lock(&table->lock);
+	if (image->witness[0] < 0) {
+		fd = fcntl(image->cached_fd, F_DUPFD_CLOEXEC, 0);
+		rc = fd < 0 ? -errno : table->keeper->keep(image->index, &fd, 1);
+		if (rc == 0)
+			image->witness[0] = fd;
+		else if (fd >= 0)
+			close(fd);
+	}
+	pthread_mutex_unlock(&table->lock);
 	return rc;
 }
+
+/* ===== open and close ===== */
 
 int image_open(struct image_table *table, const struct image_request *request,
 	       struct image **result)
@@ -247,6 +372,7 @@ int image_open(struct image_table *table, const struct image_request *request,
 	if (rc == 0) {
 		image->opens++;
 		image->writers += request->write;
+		image->record->was_written |= request->write;
 		*result = image;
 	}
 	pthread_mutex_unlock(&table->lock);
@@ -263,14 +389,6 @@ struct image *image_find(struct image_table *table, uint64_t key)
 		image->opens++;
 	pthread_mutex_unlock(&table->lock);
 	return image;
-}
-
-static void image_destroy(struct image_table *table, struct image *image)
-{
-	remove_image(table, image);
-	close_files(image);
-	register_files(table, image); /* now -1: the lanes let go of it too */
-	free(image);
 }
 
 /* What a writer leaves behind is made durable with its last close, as a shutdown would expect. */
@@ -298,7 +416,7 @@ int image_close(struct image_table *table, struct image *image, bool writer)
 
 	pthread_mutex_lock(&table->lock);
 	if (--image->opens == 0)
-		image_destroy(table, image);
+		discard(table, image);
 	pthread_mutex_unlock(&table->lock);
 	return rc;
 }
@@ -341,17 +459,13 @@ void image_drop_privileges(struct image *image)
 
 void image_remember_error(struct image *image, int error)
 {
-	atomic_store(&image->error, error);
-	atomic_fetch_add(&image->error_seq, 1);
+	atomic_store(&image->record->error, error);
+	atomic_fetch_add(&image->record->error_seq, 1);
 	atomic_fetch_add(&image->errors, 1);
 }
 
-int image_recall_error(struct image *image, uint32_t *seen)
+int image_recall_error(const struct image *image, uint32_t seen, uint32_t *seq)
 {
-	uint32_t seq = atomic_load(&image->error_seq);
-
-	if (*seen == seq)
-		return 0;
-	*seen = seq;
-	return atomic_load(&image->error);
+	*seq = atomic_load(&image->record->error_seq);
+	return *seq == seen ? 0 : atomic_load(&image->record->error);
 }

@@ -23,8 +23,30 @@
 /* Direct I/O that is coarser than this is not used: the slots have no room to widen a request. */
 #define IMAGE_ALIGN_MAX SLOT_PAGE
 
+/*
+ * What outlives the process of an open image, in memory that its user provides. A record is in use
+ * while its key is not 0; the key is written last and cleared first.
+ */
+struct image_record {
+	_Atomic uint64_t key;
+	uint32_t is_image;
+	uint32_t was_written; /* open for writing once: an error of writeback may be about */
+	/* Errors that no request got to see: the sequence number goes up with each, and every
+	 * opener whose own number is behind gets the error at its next FSYNC. */
+	_Atomic uint32_t error_seq;
+	_Atomic int32_t error; /* -errno */
+	/* Bit N: witness N is being fsynced. What it says is lost if we die before the bit is
+	 * cleared. */
+	_Atomic uint32_t witness_busy;
+	uint8_t spare[228];
+};
+_Static_assert(sizeof(struct image_record) == 256, "image records have a fixed size");
+
+#define IMAGE_WITNESSES 2
+
 struct image {
 	uint64_t key;
+	struct image_record *record;
 	struct image *next; /* in the table's bucket */
 	unsigned index;	    /* in the table */
 	unsigned opens, writers;
@@ -41,18 +63,31 @@ struct image {
 	struct range_queue ranges;
 	struct dirty dirty;
 
-	/* Errors that no request got to see: the sequence number goes up with each, and every
-	 * opener whose own number is behind gets the error at its next FSYNC. */
-	_Atomic uint32_t error_seq;
-	_Atomic int error; /* -errno */
+	/*
+	 * Witnesses: descriptions that nobody fsyncs and that are kept outside the process. An
+	 * error that an fsync returned is gone for the next one on the same description, so after a
+	 * predecessor's death only they tell what it may have heard and not passed on. They are
+	 * also how an unlinked file is opened again.
+	 */
+	int witness[IMAGE_WITNESSES]; /* -1: none */
+	_Atomic bool witness_due;     /* to be heard before the next FSYNC is answered */
 
 	_Atomic uint64_t reads, writes, read_bytes, written_bytes, errors;
+};
+
+/* Who keeps descriptors beyond our death (fuse/keep.h). */
+struct image_keeper {
+	/* Returns when they are kept. -errno. */
+	int (*keep)(unsigned index, const int *witnesses, unsigned n);
+	void (*forget)(unsigned index);
 };
 
 #define IMAGE_BUCKETS 1024
 
 struct image_table {
-	struct image **images; /* by index; NULL: free */
+	struct image **images;	      /* by index; NULL: free */
+	struct image_record *records; /* by index */
+	const struct image_keeper *keeper;
 	unsigned size;
 	unsigned rover; /* where to look for a free index first */
 	struct image *buckets[IMAGE_BUCKETS];
@@ -75,14 +110,26 @@ struct image_request {
 	void *context;
 };
 
-/* SIZE: how many files may be open at once. LANES stay the caller's. -ENOMEM. */
-int image_table_init(struct image_table *table, unsigned size, struct lane *lanes, unsigned nlanes);
+/* SIZE: how many files may be open at once, and how many RECORDS there are. Everything given stays
+ * the caller's. -ENOMEM. */
+int image_table_init(struct image_table *table, unsigned size, struct image_record *records,
+		     const struct image_keeper *keeper, struct lane *lanes, unsigned nlanes);
 void image_table_fini(struct image_table *table);
 
 /* Opens or shares. Each success is to be paired with one image_close(). -errno of open(2), -ENFILE.
  */
 int image_open(struct image_table *table, const struct image_request *request,
 	       struct image **image);
+
+/*
+ * Opens again what a predecessor had open at INDEX, for so many OPENS and WRITERS. WITNESS are the
+ * descriptors that were kept, -1 for none. REQUEST->open is asked only where there is none. -errno.
+ */
+int image_adopt(struct image_table *table, unsigned index, const struct image_request *request,
+		unsigned opens, unsigned writers, const int witness[IMAGE_WITNESSES]);
+
+/* Makes sure that the file can be opened again after it has no name any more. -errno. */
+int image_keep(struct image_table *table, struct image *image);
 
 /* The last close of a writer syncs first: the error is remembered, and returned. */
 int image_close(struct image_table *table, struct image *image, bool writer);
@@ -109,8 +156,9 @@ void image_drop_privileges(struct image *image);
 /* Remembers an error that is nobody's yet, or that every opener must hear of (-errno). */
 void image_remember_error(struct image *image, int error);
 
-/* The error that an opener has not heard of yet, once; else 0. */
-int image_recall_error(struct image *image, uint32_t *seen);
+/* The error that an opener who knows of those up to SEEN has not heard of yet, or 0. *SEQ is what
+ * it will have heard of with this answer: to be noted only when that has been sent. */
+int image_recall_error(const struct image *image, uint32_t seen, uint32_t *seq);
 
 /* Fixed file number of an image's descriptor. */
 static inline unsigned image_file(const struct image *image, bool cached)

@@ -359,9 +359,50 @@ static void start_write(struct io *io)
 
 /* ===== fsync ===== */
 
+static void witness_heard(struct io *io, int res)
+{
+	struct image *image = io->image;
+
+	if (res < 0)
+		image_remember_error(image, res);
+	atomic_fetch_and(&image->record->witness_busy, ~(1u << io->witness));
+	image->witness_due = false;
+	finish(io, 0);
+}
+
+/* Both witnesses were being heard when somebody died: nobody knows any more what they said. */
+static void witnesses_lost(struct io *io)
+{
+	image_remember_error(io->image, -EIO);
+	atomic_store(&io->image->record->witness_busy, 0);
+	io->image->witness_due = false;
+	finish(io, 0);
+}
+
+/* The first FSYNC after a take-over: what a predecessor may have been told and died with. The whole
+ * image is held, so no other FSYNC is answered before this is known. */
+static void hear_witness(struct io *io)
+{
+	struct image *image = io->image;
+	uint32_t busy = atomic_load(&image->record->witness_busy);
+	struct io_uring_sqe *sqe;
+
+	io->witness = busy & 1 ? 1 : 0;
+	if (busy == 3 || image->witness[io->witness] < 0) {
+		witnesses_lost(io);
+		return;
+	}
+	atomic_fetch_or(&image->record->witness_busy, 1u << io->witness);
+	sqe = sqe_for(io, witness_heard);
+	io_uring_prep_fsync(sqe, image->witness[io->witness], 0);
+}
+
 static void fsynced(struct io *io, int res)
 {
-	finish(io, res);
+	if (res == 0 && io->image->witness_due && io->range.end == UINT64_MAX)
+		hear_witness(io);
+	else
+		finish(io, res);
 }
 
 static void start_fsync(struct io *io)
@@ -418,6 +459,11 @@ void io_start(struct io *io)
 		.exclusive = io->kind == IO_WRITE,
 		.on_grant = granted,
 	};
+	if (io->kind == IO_FSYNC && io->image->witness_due) {
+		io->range.start = 0;
+		io->range.end = UINT64_MAX;
+		io->range.exclusive = true;
+	}
 	if (range_acquire(&io->image->ranges, &io->range))
 		start(io);
 }

@@ -46,6 +46,7 @@ struct io {
 	uint32_t progress; /* bytes of it done */
 	uint32_t retries;
 	bool through_cache; /* this write goes through the page cache, synchronously */
+	unsigned witness;   /* which one is being heard */
 	uint64_t unwaited;  /* dirty bytes when the wait for writeback began */
 };
 

@@ -41,8 +41,10 @@ struct lane {
 	bool ticking;
 };
 
-/* The ring's fixed files: the device first, then two an image (direct, cached). */
-enum { LANE_FILE_DEVICE, LANE_FILE_WAKE, LANE_FILE_IMAGES };
+/* The ring's fixed files: the device, the inbox's eventfd, the write end of the fence (a pipe that
+ * reads as ended when no ring is left, and with the rings all their I/O), then two an image
+ * (direct, cached). */
+enum { LANE_FILE_DEVICE, LANE_FILE_WAKE, LANE_FILE_FENCE, LANE_FILE_IMAGES };
 
 /* A lane with SLOTS bounce buffers, RESIDENT of them resident, and FILES fixed files. -errno. */
 int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slots, unsigned files);

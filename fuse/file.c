@@ -3,9 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "keep.h"
+#include "keeper.h"
 #include "mount.h"
 #include "policy/log.h"
+#include "takeover.h"
+
+/* Taken, but not open yet. */
+#define FILE_RESERVED UINT64_MAX
 
 static int open_node(void *context, int flags)
 {
@@ -33,13 +41,11 @@ void file_image_request(struct node_opener *opener, int flags, struct image_requ
 /* A record of its own for each open. */
 static struct file *reserve(struct mount *mount)
 {
-	static const uint64_t reserved = UINT64_MAX;
-
 	for (uint32_t i = 0; i < FILES_MAX; i++) {
 		struct file *file = &mount->state.files[(mount->file_rover + i) % FILES_MAX];
 		uint64_t unused = 0;
 
-		if (!atomic_compare_exchange_strong(&file->id, &unused, reserved))
+		if (!atomic_compare_exchange_strong(&file->id, &unused, FILE_RESERVED))
 			continue;
 		mount->file_rover = file - mount->state.files + 1;
 		return file;
@@ -47,14 +53,31 @@ static struct file *reserve(struct mount *mount)
 	return NULL;
 }
 
-int file_open(struct mount *mount, struct node *node, int flags, uint64_t *id)
+struct file *file_opened_by(struct mount *mount, uint64_t unique)
+{
+	if (!(unique & FUSE_UNIQUE_RESEND))
+		return NULL;
+	for (uint32_t i = 0; i < FILES_MAX; i++) {
+		struct file *file = &mount->state.files[i];
+
+		if (atomic_load(&file->id) && file->unique == (unique & ~FUSE_UNIQUE_RESEND))
+			return file;
+	}
+	return NULL;
+}
+
+int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique, uint64_t *id)
 {
 	struct node_opener opener = {mount, node};
 	struct image_request request;
 	struct image *image;
-	struct file *file;
+	struct file *file = file_opened_by(mount, unique);
 	int rc;
 
+	if (file) {
+		*id = atomic_load(&file->id);
+		return 0;
+	}
 	file_image_request(&opener, flags, &request);
 	rc = image_open(&mount->images, &request, &image);
 	if (rc < 0)
@@ -64,10 +87,11 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t *id)
 		image_close(&mount->images, image, request.write);
 		return -ENFILE;
 	}
+	file->unique = unique & ~FUSE_UNIQUE_RESEND;
 	file->node = request.key;
 	file->image = image->index;
 	file->flags = request.write ? FILE_WRITER : 0;
-	file->error_seen = atomic_load(&image->error_seq);
+	file->error_seen = atomic_load(&image->record->error_seq);
 	*id = state_new_id(&mount->state, file - mount->state.files);
 	atomic_store_explicit(&file->id, *id, memory_order_release);
 	atomic_fetch_add(&mount->open_files, 1);
@@ -87,6 +111,78 @@ int file_close(struct mount *mount, uint64_t id)
 	atomic_store(&file->id, 0);
 	atomic_fetch_sub(&mount->open_files, 1);
 	return image_close(&mount->images, image, writer);
+}
+
+/* ===== after a take-over ===== */
+
+static void kept_witnesses(unsigned index, int witness[IMAGE_WITNESSES])
+{
+	char name[KEEPER_NAME_MAX];
+
+	for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
+		witness[i] = keep_get(image_witness_name(name, index, i));
+}
+
+static int adopt_image(struct mount *mount, unsigned index, unsigned opens, unsigned writers)
+{
+	uint64_t id = atomic_load(&mount->state.images[index].key);
+	struct node_opener opener = {mount, node_get(&mount->nodes, id)};
+	struct image_request request;
+	int witness[IMAGE_WITNESSES];
+
+	if (!opener.node)
+		return -ESTALE;
+	file_image_request(&opener, O_RDONLY, &request);
+	request.is_image = mount->state.images[index].is_image;
+	kept_witnesses(index, witness);
+	return image_adopt(&mount->images, index, &request, opens, writers, witness);
+}
+
+/* A file that cannot be opened any more is closed: its requests get EBADF, the others go on. */
+static void lose_files(struct mount *mount, unsigned index, int error)
+{
+	log_err("open file %u cannot be taken over: %s", index, strerror(-error));
+	for (uint32_t i = 0; i < FILES_MAX; i++) {
+		struct file *file = &mount->state.files[i];
+
+		if (atomic_load(&file->id) && file->image == index)
+			atomic_store(&file->id, 0);
+	}
+	atomic_store(&mount->state.images[index].key, 0);
+}
+
+int file_restore(struct mount *mount)
+{
+	struct {
+		unsigned opens, writers;
+	} *users = calloc(mount->images.size, sizeof(*users));
+	int rc;
+
+	if (!users)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < FILES_MAX; i++) {
+		struct file *file = &mount->state.files[i];
+		uint64_t id = atomic_load(&file->id);
+
+		if (id == FILE_RESERVED || (id && file->image >= mount->images.size))
+			atomic_store(&file->id, 0);
+		else if (id) {
+			users[file->image].opens++;
+			users[file->image].writers += file->flags & FILE_WRITER;
+			atomic_fetch_add(&mount->open_files, 1);
+		}
+	}
+	for (unsigned i = 0; i < mount->images.size; i++) {
+		if (!users[i].opens) {
+			atomic_store(&mount->state.images[i].key, 0);
+			continue;
+		}
+		rc = adopt_image(mount, i, users[i].opens, users[i].writers);
+		if (rc < 0)
+			lose_files(mount, i, rc);
+	}
+	free(users);
+	return 0;
 }
 
 unsigned file_count(const struct mount *mount)

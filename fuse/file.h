@@ -10,8 +10,15 @@
 struct mount;
 struct image;
 
-/* Opens NODE for a caller that gave open(2) FLAGS. Returns its fh in *ID; -errno. */
-int file_open(struct mount *mount, struct node *node, int flags, uint64_t *id);
+/* Opens NODE for a caller that gave open(2) FLAGS. Returns its fh in *ID: the same one if request
+ * UNIQUE has been served by a predecessor that could not answer it any more. -errno. */
+int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique, uint64_t *id);
+
+/* The file that request UNIQUE opened in an earlier life; NULL if it did not come so far. */
+struct file *file_opened_by(struct mount *mount, uint64_t unique);
+
+/* Takes over what a predecessor had open. -errno. */
+int file_restore(struct mount *mount);
 
 /* An fh that is not open (any more) is no error: RELEASE may come twice. Returns the error of the
  * sync that the last close of a writer does, which nobody waits for. */

@@ -16,21 +16,42 @@
 /* libfuse and we need little; a thread's stack is locked memory. */
 #define STACK_SIZE (256 << 10)
 
-static struct meta_message *take(struct meta *meta)
+static __thread uint64_t current_unique;
+
+uint64_t meta_unique(void)
+{
+	return current_unique;
+}
+
+/* The next message, after the last one is done with. */
+static struct meta_message *take(struct meta *meta, bool was_busy)
 {
 	struct meta_message *message;
 
 	pthread_mutex_lock(&meta->lock);
+	meta->busy -= was_busy;
 	while (!meta->first && !meta->stopping)
 		pthread_cond_wait(&meta->more, &meta->lock);
 	message = meta->first;
 	if (message) {
+		meta->busy++;
 		meta->first = message->next;
 		if (!meta->first)
 			meta->last = &meta->first;
 	}
 	pthread_mutex_unlock(&meta->lock);
 	return message;
+}
+
+bool meta_idle(struct mount *mount)
+{
+	struct meta *meta = &mount->meta;
+	bool idle;
+
+	pthread_mutex_lock(&meta->lock);
+	idle = !meta->busy && !meta->first;
+	pthread_mutex_unlock(&meta->lock);
+	return idle;
 }
 
 static void process(struct mount *mount, struct meta_message *message)
@@ -45,13 +66,18 @@ static void *meta_thread(void *arg)
 {
 	struct mount *mount = arg;
 	struct meta_message *message;
+	_Atomic uint64_t *executing;
 
 	pthread_setname_np(pthread_self(), "bouncefs/meta");
 	/* A umask of its own: that of the caller it works for. */
 	if (unshare(CLONE_FS) < 0)
 		log_warn("metadata thread: unshare: %s", strerror(errno));
-	while ((message = take(&mount->meta))) {
+	executing = state_executing_meta(&mount->state, atomic_fetch_add(&mount->meta.started, 1));
+	for (bool busy = false; (message = take(&mount->meta, busy)); busy = true) {
+		current_unique = ((struct fuse_in_header *)message->bytes)->unique;
+		atomic_store(executing, current_unique & ~FUSE_UNIQUE_RESEND);
 		process(mount, message);
+		atomic_store(executing, 0);
 		free(message);
 	}
 	return NULL;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define META_THREADS 8
 
@@ -27,7 +28,9 @@ struct meta {
 	pthread_cond_t more;
 	struct meta_message *first, **last;
 	bool stopping;
+	unsigned busy; /* threads at work */
 	unsigned nthreads;
+	_Atomic unsigned started;
 	pthread_t threads[META_THREADS];
 };
 
@@ -36,6 +39,13 @@ int meta_start(struct mount *mount);
 
 /* Does what is queued, then ends the threads. */
 void meta_stop(struct mount *mount);
+
+/* In a metadata thread: the number of the request that it works on, with the mark of a resent one.
+ */
+uint64_t meta_unique(void);
+
+/* Whether nothing is queued or under way. */
+bool meta_idle(struct mount *mount);
 
 /* Any thread. The message is copied. -ENOMEM. */
 int meta_submit(struct mount *mount, struct fuse_session *session, const void *message,

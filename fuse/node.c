@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "keep.h"
+#include "keeper.h"
 #include "policy/log.h"
 #include "policy/util.h"
 
@@ -29,9 +31,9 @@ static void *lazy_array(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static uint32_t hash(const struct identity *who)
+static uint32_t bucket_of(uint32_t device, uint64_t ino)
 {
-	uint64_t h = (who->ino ^ (uint64_t)who->device << 32) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (ino ^ (uint64_t)device << 32) * 0x9e3779b97f4a7c15ull;
 
 	return h >> 48 & (NODE_BUCKETS - 1);
 }
@@ -46,7 +48,7 @@ static bool same(const struct node *node, const struct identity *who)
 
 static struct node *find(struct node_table *table, const struct identity *who)
 {
-	uint32_t i = table->buckets[hash(who)];
+	uint32_t i = table->buckets[bucket_of(who->device, who->ino)];
 
 	while (i && !same(&table->state->nodes[i - 1], who))
 		i = table->next[i - 1];
@@ -55,7 +57,7 @@ static struct node *find(struct node_table *table, const struct identity *who)
 
 static struct node *insert(struct node_table *table, const struct identity *who, uint64_t id)
 {
-	uint32_t *bucket = &table->buckets[hash(who)], i;
+	uint32_t *bucket = &table->buckets[bucket_of(who->device, who->ino)], i;
 	struct node *node;
 
 	if (table->free) {
@@ -63,6 +65,7 @@ static struct node *insert(struct node_table *table, const struct identity *who,
 		table->free = table->next[i - 1];
 	} else if (table->used < NODES_MAX) {
 		i = ++table->used;
+		atomic_store(&table->state->header->nodes_used, table->used);
 	} else {
 		return NULL;
 	}
@@ -81,9 +84,8 @@ static struct node *insert(struct node_table *table, const struct identity *who,
 
 static void remove_node(struct node_table *table, struct node *node)
 {
-	struct identity who = {.ino = node->ino, .device = node->device};
 	uint32_t i = node - table->state->nodes + 1;
-	uint32_t *link = &table->buckets[hash(&who)];
+	uint32_t *link = &table->buckets[bucket_of(node->device, node->ino)];
 
 	while (*link != i)
 		link = &table->next[*link - 1];
@@ -113,6 +115,17 @@ const char *proc_path(char *buf, int fd)
 	return buf;
 }
 
+static void keep_device(unsigned i, int fd)
+{
+	char name[KEEPER_NAME_MAX];
+	int rc;
+
+	snprintf(name, sizeof(name), "device-%u", i);
+	rc = keep_store(name, fd);
+	if (rc < 0)
+		log_err("%s is not kept: %s", name, strerror(-rc));
+}
+
 /* FD is the first object seen of its filesystem. open_by_handle_at() wants an open one there, not
  * an O_PATH one; what cannot be opened (a socket that is a mount point) leaves its nodes with
  * paths. */
@@ -124,6 +137,8 @@ static int add_device(struct node_table *table, int fd, uint64_t st_dev)
 	if (i == DEVICES_MAX)
 		return -ENFILE;
 	table->device_fd[i] = open(proc_path(path, fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (i > 0 && table->device_fd[i] >= 0)
+		keep_device(i, table->device_fd[i]);
 	atomic_store(&table->state->devices[i].id, st_dev + 1);
 	table->devices++;
 	return i;
@@ -184,6 +199,21 @@ int node_of_fd(struct node_table *table, int fd, struct stat *st, struct node **
 	return rc;
 }
 
+uint64_t node_find(struct node_table *table, int fd)
+{
+	struct identity who;
+	struct node *node = NULL;
+	struct stat st;
+
+	if (fstatat(fd, "", &st, AT_EMPTY_PATH) < 0)
+		return 0;
+	pthread_mutex_lock(&table->lock);
+	if (identify(table, fd, &st, &who) == 0)
+		node = find(table, &who);
+	pthread_mutex_unlock(&table->lock);
+	return node ? atomic_load(&node->id) : 0;
+}
+
 struct node *node_get(struct node_table *table, uint64_t id)
 {
 	uint32_t index = id == FUSE_ROOT_ID ? 0 : state_index(id);
@@ -238,19 +268,51 @@ int node_open_id(struct node_table *table, uint64_t id, int flags)
 	return node ? node_open(table, node, flags) : -ESTALE;
 }
 
+static int make_arrays(struct node_table *table, struct state *state)
+{
+	*table = (struct node_table){.state = state};
+	pthread_mutex_init(&table->lock, NULL);
+	table->buckets = lazy_array(NODE_BUCKETS * sizeof(*table->buckets));
+	table->next = lazy_array((size_t)NODES_MAX * sizeof(*table->next));
+	table->path_fd = lazy_array((size_t)NODES_MAX * sizeof(*table->path_fd));
+	return table->buckets && table->next && table->path_fd ? 0 : -ENOMEM;
+}
+
+/* Records are taken from the front; a few free ones between them go to the free list. */
+int node_table_restore(struct node_table *table, struct state *state,
+		       const int device_fd[DEVICES_MAX])
+{
+	uint64_t highest = atomic_load(&state->header->nodes_used);
+	int rc = make_arrays(table, state);
+
+	if (rc < 0)
+		return rc;
+	while (table->devices < DEVICES_MAX && atomic_load(&state->devices[table->devices].id)) {
+		table->device_fd[table->devices] = device_fd[table->devices];
+		table->devices++;
+	}
+	table->used = MIN(highest, NODES_MAX);
+	for (uint32_t i = table->used; i-- > 0;) {
+		struct node *node = &state->nodes[i];
+		uint32_t *link = &table->free;
+
+		if (atomic_load(&node->id))
+			link = &table->buckets[bucket_of(node->device, node->ino)];
+		table->next[i] = *link;
+		*link = i + 1;
+	}
+	return 0;
+}
+
 int node_table_init(struct node_table *table, struct state *state, int root_fd)
 {
 	struct identity who;
 	struct stat st;
 	int rc;
 
-	*table = (struct node_table){.state = state};
-	pthread_mutex_init(&table->lock, NULL);
-	table->buckets = lazy_array(NODE_BUCKETS * sizeof(*table->buckets));
-	table->next = lazy_array((size_t)NODES_MAX * sizeof(*table->next));
-	table->path_fd = lazy_array((size_t)NODES_MAX * sizeof(*table->path_fd));
-	if (!table->buckets || !table->next || !table->path_fd)
-		return -ENOMEM;
+	rc = make_arrays(table, state);
+	if (rc < 0)
+		return rc;
 	if (fstat(root_fd, &st) < 0)
 		return -errno;
 	rc = identify(table, root_fd, &st, &who);

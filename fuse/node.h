@@ -31,6 +31,11 @@ struct node_table {
 
 /* ROOT_FD, the pool's root, stays the caller's; it becomes node FUSE_ROOT_ID. -errno. */
 int node_table_init(struct node_table *table, struct state *state, int root_fd);
+
+/* The table of a predecessor. DEVICE_FD are what was kept of it, -1 for none; the first is the
+ * root, which stays the caller's. -errno. */
+int node_table_restore(struct node_table *table, struct state *state,
+		       const int device_fd[DEVICES_MAX]);
 void node_table_fini(struct node_table *table);
 
 /* The node of what O_PATH descriptor FD is, made if need be, with one more lookup; fills ST.
@@ -39,6 +44,9 @@ int node_of_fd(struct node_table *table, int fd, struct stat *st, struct node **
 
 /* NULL if the kernel does not know such a node (any more). */
 struct node *node_get(struct node_table *table, uint64_t id);
+
+/* The id of the node of what FD is, if the kernel knows it; else 0. No look-up is counted. */
+uint64_t node_find(struct node_table *table, int fd);
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
 

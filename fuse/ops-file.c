@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "intent.h"
 #include "ops.h"
 #include "policy/log.h"
 #include "policy/util.h"
@@ -37,14 +38,16 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node *node = node_get(&mount->nodes, ino);
 	struct fuse_open_out out;
 	uint64_t fh;
-	int rc = node ? file_open(mount, node, fi->flags, &fh) : -ESTALE;
+	int rc = node ? file_open(mount, node, fi->flags, meta_unique(), &fh) : -ESTALE;
 
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
 		return;
 	}
 	open_out_fill(mount, &out, ino, fh);
-	fuse_reply_buf(req, (char *)&out, sizeof(out));
+	/* Nobody waits for it any more, and so nobody will close it. */
+	if (fuse_reply_buf(req, (char *)&out, sizeof(out)) == -ENOENT)
+		file_close(mount, fh);
 }
 
 /* FD is a new file, open: gives it a node and an fh. */
@@ -58,7 +61,7 @@ static int adopt(struct mount *mount, int fd, const char *name, int flags,
 	rc = entry_of_fd(mount, fd, name, &e);
 	if (rc < 0)
 		return rc;
-	rc = file_open(mount, node_get(&mount->nodes, e.ino), flags, &fh);
+	rc = file_open(mount, node_get(&mount->nodes, e.ino), flags, meta_unique(), &fh);
 	if (rc < 0) {
 		node_forget(&mount->nodes, e.ino, 1);
 		return rc;
@@ -82,23 +85,73 @@ static int create(struct mount *mount, int dir, const char *name, mode_t mode, i
 	return fd < 0 ? -errno : adopt(mount, fd, name, flags, out);
 }
 
+/* Nobody took the answer to CREATE or TMPFILE: nobody will close and forget what it opened. */
+static void take_back(struct mount *mount, const struct entry_open_out *out)
+{
+	file_close(mount, out->open.fh);
+	node_forget(&mount->nodes, out->entry.nodeid, 1);
+}
+
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
 	struct mount *mount = mount_of(req);
+	struct intent_state intent = {0};
+	struct intent_names names = {{-1, -1}, {name, NULL}};
 	_cleanup_close_ int dir = -1;
 	struct entry_open_out out;
-	int rc = -EPERM;
+	int flags = fi->flags, rc = -EPERM;
 
 	if (!name_is_ours(parent, name)) {
 		dir = node_open_id(&mount->nodes, parent, O_PATH | O_DIRECTORY);
-		rc = dir < 0 ? dir
-			     : create(mount, dir, name, mode, fi->flags, fuse_req_ctx(req), &out);
+		rc = MIN(dir, 0);
+	}
+	if (rc == 0) {
+		names.dir[0] = dir;
+		intent_begin(mount, meta_unique(), &names, &intent);
+		/* What a predecessor made is ours to open, exclusively or not. */
+		if (intent.resumed && !intent.before[0].existed)
+			flags &= ~O_EXCL;
+		rc = create(mount, dir, name, mode, flags, fuse_req_ctx(req), &out);
 	}
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
-	else
-		fuse_reply_buf(req, (char *)&out, sizeof(out));
+	else if (fuse_reply_buf(req, (char *)&out, sizeof(out)) == -ENOENT)
+		take_back(mount, &out);
+	intent_end(&intent);
+}
+
+/* A predecessor's temporary file is gone with its descriptor unless it came to be an open file. */
+static int make_tmpfile(struct mount *mount, const struct fuse_in_header *header,
+			const struct fuse_create_in *in, struct entry_open_out *out)
+{
+	_cleanup_close_ int dir =
+		node_open_id(&mount->nodes, header->nodeid, O_RDONLY | O_DIRECTORY);
+	struct file *file = file_opened_by(mount, header->unique);
+	_cleanup_close_ int fd = -1;
+	struct image *image;
+	int rc;
+
+	if (dir < 0)
+		return dir;
+	if (file) {
+		fd = fcntl(image_at(&mount->images, file->image)->cached_fd, F_DUPFD_CLOEXEC, 0);
+	} else {
+		caller_enter(header->uid, header->gid, in->umask);
+		fd = openat(dir, ".", (in->flags & CREATE_FLAGS) | O_TMPFILE | O_CLOEXEC, in->mode);
+		caller_leave();
+	}
+	if (fd < 0)
+		return -errno;
+	rc = adopt(mount, fd, "", in->flags, out);
+	if (rc < 0)
+		return rc;
+	image = image_find(&mount->images, out->entry.nodeid);
+	rc = image_keep(&mount->images, image);
+	image_close(&mount->images, image, false);
+	if (rc < 0)
+		take_back(mount, out);
+	return rc;
 }
 
 /* The message is that of CREATE, with the directory as its node. */
@@ -106,19 +159,14 @@ void raw_tmpfile(struct mount *mount, const struct meta_message *message)
 {
 	const struct fuse_in_header *header = (const void *)message->bytes;
 	const struct fuse_create_in *in = (const void *)(header + 1);
-	_cleanup_close_ int dir = -1, fd = -1;
 	struct entry_open_out out;
 	int rc = -EINVAL;
 
 	if (message->length >= sizeof(*header) + sizeof(*in))
-		rc = dir = node_open_id(&mount->nodes, header->nodeid, O_RDONLY | O_DIRECTORY);
-	if (rc >= 0) {
-		caller_enter(header->uid, header->gid, in->umask);
-		fd = openat(dir, ".", (in->flags & CREATE_FLAGS) | O_TMPFILE | O_CLOEXEC, in->mode);
-		caller_leave();
-		rc = fd < 0 ? -errno : adopt(mount, fd, "", in->flags, &out);
-	}
-	raw_reply(mount, message, MIN(rc, 0), &out, rc < 0 ? 0 : sizeof(out));
+		rc = make_tmpfile(mount, header, in, &out);
+	if (raw_reply(mount, message, MIN(rc, 0), &out, rc < 0 ? 0 : sizeof(out)) == -ENOENT &&
+	    rc == 0)
+		take_back(mount, &out);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

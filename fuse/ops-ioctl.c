@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "file.h"
+#include "intent.h"
 #include "ops.h"
 #include "policy/util.h"
 
@@ -73,14 +74,31 @@ static int make_readonly(struct mount *mount, fuse_ino_t ino)
 	return rc;
 }
 
+static bool has_verity(int fd)
+{
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH, 0, &stx) == 0 && stx.stx_attributes & STATX_ATTR_VERITY;
+}
+
 static int verity(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size)
 {
+	struct intent_state intent;
 	int rc;
 
 	if (!caller_may_write(req, fd))
 		return -EACCES;
-	rc = make_readonly(mount_of(req), ino);
-	return rc < 0 ? rc : enable_verity(fd, in, size);
+	intent_begin_flag(mount_of(req), meta_unique(), has_verity(fd), &intent);
+	if (intent.resumed && !intent.before[0].existed && has_verity(fd))
+		rc = 0;
+	else
+		rc = make_readonly(mount_of(req), ino);
+	if (rc == 0 && !has_verity(fd))
+		rc = enable_verity(fd, in, size);
+	else if (rc == 0 && !intent.resumed)
+		rc = -EEXIST;
+	intent_end(&intent);
+	return rc;
 }
 
 static int measure_verity(int fd, const void *in, void *out, size_t size)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "intent.h"
 #include "ops.h"
 #include "policy/images.h"
 #include "policy/util.h"
@@ -31,7 +32,7 @@ static void reply_new_entry(fuse_req_t req, int parent_fd, const char *name, int
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		fuse_reply_entry(req, &e);
+		reply_entry(req, &e);
 }
 
 static void enter(fuse_req_t req)
@@ -41,73 +42,133 @@ static void enter(fuse_req_t req)
 	caller_enter(ctx->uid, ctx->gid, ctx->umask);
 }
 
+/* Begins to make NAME. True if it has to be made: a predecessor may have done it already. */
+static bool begin_making(fuse_req_t req, int dir, const char *name, struct intent_state *intent)
+{
+	struct intent_names names = {{dir, -1}, {name, NULL}};
+	struct name_before now;
+
+	intent_begin(mount_of(req), meta_unique(), &names, intent);
+	if (!intent->resumed || intent->before[0].existed)
+		return true;
+	now = intent_look(dir, name);
+	return !now.existed;
+}
+
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
 	_cleanup_close_ int dir = open_parent(req, parent, name);
-	int rc = dir;
+	struct intent_state intent = {0};
+	int rc = MIN(dir, 0);
 
-	if (dir >= 0) {
+	if (dir >= 0 && begin_making(req, dir, name, &intent)) {
 		enter(req);
 		rc = mknodat(dir, name, mode, rdev) < 0 ? -errno : 0;
 		caller_leave();
 	}
 	reply_new_entry(req, dir, name, rc);
+	intent_end(&intent);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	_cleanup_close_ int dir = open_parent(req, parent, name);
-	int rc = dir;
+	struct intent_state intent = {0};
+	int rc = MIN(dir, 0);
 
-	if (dir >= 0) {
+	if (dir >= 0 && begin_making(req, dir, name, &intent)) {
 		enter(req);
 		rc = mkdirat(dir, name, mode) < 0 ? -errno : 0;
 		caller_leave();
 	}
 	reply_new_entry(req, dir, name, rc);
+	intent_end(&intent);
 }
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
 	_cleanup_close_ int dir = open_parent(req, parent, name);
-	int rc = dir;
+	struct intent_state intent = {0};
+	int rc = MIN(dir, 0);
 
-	if (dir >= 0) {
+	if (dir >= 0 && begin_making(req, dir, name, &intent)) {
 		enter(req);
 		rc = symlinkat(target, dir, name) < 0 ? -errno : 0;
 		caller_leave();
 	}
 	reply_new_entry(req, dir, name, rc);
+	intent_end(&intent);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
 	_cleanup_close_ int dir = open_parent(req, newparent, newname);
 	_cleanup_close_ int fd = node_open_id(&mount_of(req)->nodes, ino, O_PATH);
-	int rc = dir < 0 ? dir : fd < 0 ? fd : 0;
+	struct intent_state intent = {0};
+	int rc = dir < 0 ? dir : MIN(fd, 0);
 
-	if (rc == 0 && linkat(fd, "", dir, newname, AT_EMPTY_PATH) < 0)
+	if (rc == 0 && begin_making(req, dir, newname, &intent) &&
+	    linkat(fd, "", dir, newname, AT_EMPTY_PATH) < 0)
 		rc = -errno;
 	reply_new_entry(req, dir, newname, rc);
+	intent_end(&intent);
 }
 
-static int remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, int flags)
+/* NAME is about to go, perhaps the last one of a file that is open: a successor could not open it
+ * any more. */
+static int keep_if_open(struct mount *mount, int dir, const char *name)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct image *image;
+	uint64_t node;
+	int rc;
+
+	node = fd < 0 ? 0 : node_find(&mount->nodes, fd);
+	image = node ? image_find(&mount->images, node) : NULL;
+	if (!image)
+		return 0;
+	rc = image_keep(&mount->images, image);
+	image_close(&mount->images, image, false);
+	return rc;
+}
+
+static int remove_at(fuse_req_t req, int dir, const char *name, int flags,
+		     const struct intent_state *intent)
+{
+	struct name_before now = intent_look(dir, name);
+	int rc;
+
+	if (intent->resumed && intent->before[0].existed && !now.existed)
+		return 0;
+	rc = flags & AT_REMOVEDIR ? 0 : keep_if_open(mount_of(req), dir, name);
+	if (rc < 0)
+		return rc;
+	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
+}
+
+static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, int flags)
 {
 	_cleanup_close_ int dir = open_parent(req, parent, name);
+	struct intent_names names = {{dir, -1}, {name, NULL}};
+	struct intent_state intent = {0};
+	int rc = MIN(dir, 0);
 
-	if (dir < 0)
-		return dir;
-	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
+	if (rc == 0) {
+		intent_begin(mount_of(req), meta_unique(), &names, &intent);
+		rc = remove_at(req, dir, name, flags, &intent);
+	}
+	reply_status(req, rc);
+	intent_end(&intent);
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	reply_status(req, remove_name(req, parent, name, 0));
+	remove_name(req, parent, name, 0);
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	reply_status(req, remove_name(req, parent, name, AT_REMOVEDIR));
+	remove_name(req, parent, name, AT_REMOVEDIR);
 }
 
 /* The kernel does not look a renamed file up again: whether it is an image now is found here. */
@@ -124,19 +185,41 @@ static void note_name(struct mount *mount, int dir, const char *name)
 	node_forget(&mount->nodes, e.ino, 1);
 }
 
+/* Whether a predecessor has renamed already. Of two names of one inode nothing moves, and a second
+ * time does no harm. */
+static bool renamed_before(const struct intent_state *intent, const struct intent_names *names,
+			   unsigned flags)
+{
+	struct name_before from = intent_look(names->dir[0], names->name[0]);
+	struct name_before to = intent_look(names->dir[1], names->name[1]);
+
+	if (!intent->resumed || !same_inode(&to, &intent->before[0]))
+		return false;
+	return flags & RENAME_EXCHANGE ? same_inode(&from, &intent->before[1]) : !from.existed;
+}
+
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
 	       const char *newname, unsigned flags)
 {
+	struct mount *mount = mount_of(req);
 	_cleanup_close_ int from = open_parent(req, parent, name);
 	_cleanup_close_ int to = open_parent(req, newparent, newname);
-	int rc = from < 0 ? from : to < 0 ? to : 0;
+	struct intent_names names = {{from, to}, {name, newname}};
+	struct intent_state intent = {0};
+	int rc = from < 0 ? from : MIN(to, 0);
 
-	if (rc == 0 && renameat2(from, name, to, newname, flags) < 0)
-		rc = -errno;
+	if (rc == 0)
+		intent_begin(mount, meta_unique(), &names, &intent);
+	if (rc == 0 && !renamed_before(&intent, &names, flags)) {
+		rc = keep_if_open(mount, to, newname);
+		if (rc == 0 && renameat2(from, name, to, newname, flags) < 0)
+			rc = -errno;
+	}
 	if (rc == 0) {
-		note_name(mount_of(req), to, newname);
+		note_name(mount, to, newname);
 		if (flags & RENAME_EXCHANGE)
-			note_name(mount_of(req), from, name);
+			note_name(mount, from, name);
 	}
 	reply_status(req, rc);
+	intent_end(&intent);
 }

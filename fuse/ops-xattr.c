@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
+#include "intent.h"
 #include "ops.h"
 #include "policy/util.h"
 
@@ -18,16 +19,29 @@ static int open_path(fuse_req_t req, fuse_ino_t ino, char path[PROC_PATH_MAX])
 	return fd;
 }
 
+/* Whether the attribute is there; what else is in the way the operation itself will tell. */
+static bool present(const char *path, const char *name)
+{
+	return getxattr(path, name, NULL, 0) >= 0;
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags)
 {
 	char path[PROC_PATH_MAX];
 	_cleanup_close_ int fd = open_path(req, ino, path);
-	int rc = fd;
+	struct intent_state intent = {0};
+	int rc = MIN(fd, 0);
 
-	if (fd >= 0)
+	if (rc == 0 && flags & XATTR_CREATE)
+		intent_begin_flag(mount_of(req), meta_unique(), present(path, name), &intent);
+	/* What was not there before a predecessor set it is there because he did. */
+	if (intent.resumed && !intent.before[0].existed)
+		flags &= ~XATTR_CREATE;
+	if (rc == 0)
 		rc = setxattr(path, name, value, size, flags) < 0 ? -errno : 0;
-	fuse_reply_err(req, rc < 0 ? -rc : 0);
+	fuse_reply_err(req, -rc);
+	intent_end(&intent);
 }
 
 /* Both kinds of question, for one value and for the list: size 0 asks how long the answer is. */
@@ -65,9 +79,15 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	char path[PROC_PATH_MAX];
 	_cleanup_close_ int fd = open_path(req, ino, path);
-	int rc = fd;
+	struct intent_state intent = {0};
+	int rc = MIN(fd, 0);
 
-	if (fd >= 0)
+	if (rc == 0) {
+		intent_begin_flag(mount_of(req), meta_unique(), present(path, name), &intent);
 		rc = removexattr(path, name) < 0 ? -errno : 0;
-	fuse_reply_err(req, rc < 0 ? -rc : 0);
+		if (rc == -ENODATA && intent.resumed && intent.before[0].existed)
+			rc = 0;
+	}
+	fuse_reply_err(req, -rc);
+	intent_end(&intent);
 }

@@ -52,8 +52,8 @@ struct fuse_session *ops_session(struct mount *mount, int device_fd)
 
 /* ===== raw messages ===== */
 
-void raw_reply(const struct mount *mount, const struct meta_message *message, int error,
-	       const void *data, size_t length)
+int raw_reply(const struct mount *mount, const struct meta_message *message, int error,
+	      const void *data, size_t length)
 {
 	const struct fuse_in_header *in = (const void *)message->bytes;
 	struct fuse_out_header out = {
@@ -64,8 +64,11 @@ void raw_reply(const struct mount *mount, const struct meta_message *message, in
 	struct iovec iov[] = {{&out, sizeof(out)}, {(void *)data, length}};
 
 	(void)mount;
-	if (writev(fuse_session_fd(message->session), iov, length ? 2 : 1) < 0 && errno != ENOENT)
+	if (writev(fuse_session_fd(message->session), iov, length ? 2 : 1) >= 0)
+		return 0;
+	if (errno != ENOENT)
 		log_err("reply: %s", strerror(errno));
+	return -errno;
 }
 
 bool ops_raw(struct mount *mount, const struct meta_message *message)
@@ -118,6 +121,14 @@ int entry_lookup(struct mount *mount, int parent_fd, const char *name, struct fu
 	_cleanup_close_ int fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 ? -errno : entry_of_fd(mount, fd, name, e);
+}
+
+void reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
+{
+	struct mount *mount = mount_of(req);
+
+	if (fuse_reply_entry(req, e) == -ENOENT)
+		node_forget(&mount->nodes, e->ino, 1);
 }
 
 void entry_out_fill(struct fuse_entry_out *out, const struct fuse_entry_param *e)

@@ -46,6 +46,9 @@ int entry_lookup(struct mount *mount, int parent_fd, const char *name, struct fu
 /* The same for something that is open or O_PATH as FD and was found as NAME. */
 int entry_of_fd(struct mount *mount, int fd, const char *name, struct fuse_entry_param *e);
 
+/* Answers with E, whose look-up is taken back if nobody waits for it any more. */
+void reply_entry(fuse_req_t req, const struct fuse_entry_param *e);
+
 /* The body of a reply to CREATE or TMPFILE. */
 struct entry_open_out {
 	struct fuse_entry_out entry;
@@ -108,11 +111,11 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
 	      unsigned flags, const void *in_buf, size_t in_size, size_t out_size);
 
-/* Raw messages, answered with raw_reply(). */
+/* Raw messages, answered with raw_reply(). -ENOENT: nobody waits any more. */
 void raw_tmpfile(struct mount *mount, const struct meta_message *message);
 void raw_copy_file_range_64(struct mount *mount, const struct meta_message *message);
-void raw_reply(const struct mount *mount, const struct meta_message *message, int error,
-	       const void *data, size_t length);
+int raw_reply(const struct mount *mount, const struct meta_message *message, int error,
+	      const void *data, size_t length);
 
 /* Copies within or between open files; bytes or -errno. */
 int64_t copy_range(struct mount *mount, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,

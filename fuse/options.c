@@ -12,6 +12,7 @@
 #include "policy/log.h"
 #include "policy/util.h"
 #include "protocol.h"
+#include "state.h"
 
 /* ===== values ===== */
 
@@ -41,7 +42,7 @@ static const char *set_threads(struct options *o, const char *value)
 {
 	uint64_t n;
 
-	if (!parse_number(value, 1, 64, &n))
+	if (!parse_number(value, 1, THREADS_MAX, &n))
 		return "a number from 1 to 64";
 	o->threads = n;
 	return NULL;
@@ -295,7 +296,26 @@ static bool complete(struct options *o)
 		fprintf(stderr, "bouncefs: needs SOURCE and MOUNTPOINT; see bouncefs --help\n");
 		return false;
 	}
-	return make_absolute(&o->source) && make_absolute(&o->mountpoint);
+	/* A worker must not look at its own mount point: nobody would answer. */
+	return o->worker || (make_absolute(&o->source) && make_absolute(&o->mountpoint));
+}
+
+/* The lists are taken apart in place; a worker is given them again. */
+static bool note_list(struct options *o, const char *list)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s%s%s", o->list ?: "", o->list ? "," : "", list) < 0)
+		return false;
+	free(o->list);
+	o->list = joined;
+	return true;
+}
+
+/* A keeper asks a new program whether it takes over the state of a worker that runs. */
+static bool accepts_state(const char *version)
+{
+	return version && !strcmp(version, STATE_VERSION_TEXT);
 }
 
 enum options_result options_parse(struct options *o, int argc, char **argv)
@@ -318,6 +338,10 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			return OPTIONS_EXIT;
 		} else if (!strcmp(arg, "-f") || !strcmp(arg, "--foreground")) {
 			o->foreground = true;
+		} else if (!strcmp(arg, "--worker")) {
+			o->worker = true;
+		} else if (!strcmp(arg, "--accepts-state")) {
+			return accepts_state(argv[i + 1]) ? OPTIONS_EXIT : OPTIONS_BAD;
 		} else if (!strncmp(arg, "-o", 2)) {
 			char *list = arg[2] ? arg + 2 : argv[++i];
 
@@ -325,7 +349,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 				fprintf(stderr, "bouncefs: -o needs a list of options\n");
 				return OPTIONS_BAD;
 			}
-			if (!set_option_list(o, list))
+			if (!note_list(o, list) || !set_option_list(o, list))
 				return OPTIONS_BAD;
 		} else if (arg[0] == '-' && arg[1]) {
 			fprintf(stderr, "bouncefs: unknown option '%s'; see bouncefs --help\n",

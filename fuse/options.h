@@ -10,9 +10,13 @@
 
 #include "policy/mode.h"
 
+#define THREADS_MAX 64
+
 struct options {
 	char *source;	  /* absolute */
 	char *mountpoint; /* absolute */
+	char *list;	  /* all of -o, to be given to a worker */
+	bool worker;	  /* --worker: started by the keeper, paths are absolute */
 	bool foreground;
 	bool remount;
 	unsigned long mount_flags; /* MS_* */

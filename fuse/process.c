@@ -96,15 +96,20 @@ int process_daemonize(void)
 	return pipe_fd[1];
 }
 
-void process_ready(int fd)
+void process_detach(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (null >= 0) {
-		for (int std = 0; std <= STDERR_FILENO; std++)
-			dup2(null, std);
-		close(null);
-	}
+	if (null < 0)
+		return;
+	for (int std = 0; std <= STDERR_FILENO; std++)
+		dup2(null, std);
+	close(null);
+}
+
+void process_ready(int fd)
+{
+	process_detach();
 	if (write(fd, "", 1) < 0)
 		log_warn("nobody waits for the mount to be live: %s", strerror(errno));
 	close(fd);

@@ -12,3 +12,6 @@ unsigned process_descriptors(void);
  * process waits for that and exits, with status 0 only if it came. -errno. */
 int process_daemonize(void);
 void process_ready(int fd);
+
+/* Lets go of the terminal. */
+void process_detach(void);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "policy/util.h"
@@ -12,7 +13,7 @@
 /* The parts lie one after the other, each on a page boundary. Memory that was never written costs
  * nothing, so the tables can be as large as they may ever have to be. */
 struct layout {
-	uint64_t devices, files, nodes, size;
+	uint64_t devices, intents, executing, images, files, nodes, size;
 };
 
 static struct layout layout(void)
@@ -20,7 +21,10 @@ static struct layout layout(void)
 	struct layout l;
 
 	l.devices = align_up(sizeof(struct state_header), 4096);
-	l.files = align_up(l.devices + DEVICES_MAX * sizeof(struct device), 4096);
+	l.intents = align_up(l.devices + DEVICES_MAX * sizeof(struct device), 4096);
+	l.executing = align_up(l.intents + INTENTS_MAX * sizeof(struct intent), 4096);
+	l.images = align_up(l.executing + EXECUTING_MAX * sizeof(uint64_t), 4096);
+	l.files = align_up(l.images + IMAGES_MAX * sizeof(struct image_record), 4096);
 	l.nodes = align_up(l.files + (uint64_t)FILES_MAX * sizeof(struct file), 4096);
 	l.size = l.nodes + (uint64_t)NODES_MAX * sizeof(struct node);
 	return l;
@@ -36,6 +40,9 @@ static int state_map(struct state *state)
 		return -errno;
 	state->header = (struct state_header *)base;
 	state->devices = (struct device *)(base + l.devices);
+	state->intents = (struct intent *)(base + l.intents);
+	state->executing = (_Atomic uint64_t *)(base + l.executing);
+	state->images = (struct image_record *)(base + l.images);
 	state->files = (struct file *)(base + l.files);
 	state->nodes = (struct node *)(base + l.nodes);
 	return 0;
@@ -55,6 +62,24 @@ int state_create(struct state *state)
 	state->header->magic = STATE_MAGIC;
 	state->header->version = STATE_VERSION;
 	steal_fd(&fd);
+	return 0;
+}
+
+int state_open(struct state *state, int fd)
+{
+	struct stat st;
+	int rc;
+
+	state->fd = fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size != layout().size)
+		return -EPROTO;
+	rc = state_map(state);
+	if (rc < 0)
+		return rc;
+	if (state->header->magic != STATE_MAGIC || state->header->version != STATE_VERSION)
+		return -EPROTO;
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "ops.h"
 #include "policy/log.h"
 #include "policy/util.h"
+#include "takeover.h"
 
 /* ===== reply ===== */
 
@@ -48,6 +49,12 @@ static void give_back(struct worker *worker, struct slot *slot)
 
 /* ===== READ, WRITE, FSYNC ===== */
 
+static void done(struct request *request)
+{
+	atomic_store_explicit(request->executing, 0, memory_order_relaxed);
+	give_back(request->worker, request->io.slot);
+}
+
 static void done_read(struct io *io)
 {
 	struct request *request = container_of(io, struct request, io);
@@ -56,7 +63,7 @@ static void done_read(struct io *io)
 		send_reply(request->worker, request->unique, io->result, NULL, 0);
 	else
 		send_reply(request->worker, request->unique, 0, io->data, io->result);
-	give_back(request->worker, io->slot);
+	done(request);
 }
 
 static void done_write(struct io *io)
@@ -68,7 +75,7 @@ static void done_write(struct io *io)
 		send_reply(request->worker, request->unique, io->result, NULL, 0);
 	else
 		send_reply(request->worker, request->unique, 0, &out, sizeof(out));
-	give_back(request->worker, io->slot);
+	done(request);
 }
 
 /* An error that fsync returned is gone for the next one: all openers of the image must hear of it,
@@ -76,13 +83,17 @@ static void done_write(struct io *io)
 static void done_fsync(struct io *io)
 {
 	struct request *request = container_of(io, struct request, io);
+	struct file *file = request->file;
+	uint32_t heard;
 	int error;
 
 	if (io->result < 0)
 		image_remember_error(io->image, io->result);
-	error = image_recall_error(io->image, &request->file->error_seen);
+	error = image_recall_error(io->image, atomic_load(&file->error_seen), &heard);
 	send_reply(request->worker, request->unique, error, NULL, 0);
-	give_back(request->worker, io->slot);
+	/* Not before: if we die in between, the one that is asked again shall tell it. */
+	atomic_store(&file->error_seen, heard);
+	done(request);
 }
 
 static struct request *request_of(struct worker *worker, struct slot *slot)
@@ -95,7 +106,7 @@ static bool start_io(struct worker *worker, struct slot *slot, enum io_kind kind
 		     uint64_t offset, uint32_t length)
 {
 	struct fuse_in_header *header = (void *)(slot->payload - WRITE_HEADERS);
-	static void (*const done[])(struct io *) = {
+	static void (*const when_done[])(struct io *) = {
 		[IO_READ] = done_read,
 		[IO_WRITE] = done_write,
 		[IO_FSYNC] = done_fsync,
@@ -112,7 +123,9 @@ static bool start_io(struct worker *worker, struct slot *slot, enum io_kind kind
 	request->io.slot = slot;
 	request->io.offset = offset;
 	request->io.length = length;
-	request->io.done = done[kind];
+	request->io.done = when_done[kind];
+	atomic_store_explicit(request->executing, header->unique & ~FUSE_UNIQUE_RESEND,
+			      memory_order_relaxed);
 	io_start(&request->io);
 	return true;
 }
@@ -162,6 +175,12 @@ static bool decode(struct worker *worker, struct slot *slot, size_t length)
 	bool started;
 	int rc;
 
+	if (unique & FUSE_UNIQUE_RESEND && takeover_is_poison(worker->mount, unique)) {
+		log_err("a request was in execution at two crashes: it fails (opcode %u)",
+			header->opcode);
+		send_reply(worker, unique, -EIO, NULL, 0);
+		return false;
+	}
 	switch (header->opcode) {
 	case FUSE_READ:
 		started = start_read(worker, slot, length);
@@ -270,7 +289,7 @@ static void *worker_thread(void *arg)
 	pin(worker);
 	rc = lane_enable(worker->lane);
 	while (rc == 0 && !worker->stopping) {
-		while (worker->readable && !worker->gone && receive(worker))
+		while (worker->readable && !worker->gone && !worker->draining && receive(worker))
 			;
 		if (!worker->polling && !worker->gone && !worker->readable)
 			arm_poll(worker);
@@ -286,7 +305,7 @@ static void *worker_thread(void *arg)
 
 /* ===== making and ending ===== */
 
-static int clone_device(int device_fd)
+int worker_clone_device(int device_fd)
 {
 	_cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	uint32_t original = device_fd;
@@ -296,7 +315,7 @@ static int clone_device(int device_fd)
 	return steal_fd(&fd);
 }
 
-int worker_init(struct worker *worker, struct mount *mount, unsigned index)
+int worker_init(struct worker *worker, struct mount *mount, unsigned index, int device_fd)
 {
 	unsigned slots;
 	int rc;
@@ -304,6 +323,7 @@ int worker_init(struct worker *worker, struct mount *mount, unsigned index)
 	*worker = (struct worker){
 		.mount = mount,
 		.lane = &mount->lanes[index],
+		.device_fd = device_fd,
 		.poll_op.complete = poll_complete,
 		.readable = true,
 	};
@@ -314,10 +334,8 @@ int worker_init(struct worker *worker, struct mount *mount, unsigned index)
 	for (unsigned i = 0; i < slots; i++) {
 		worker->requests[i].worker = worker;
 		worker->requests[i].io.lane = worker->lane;
+		worker->requests[i].executing = &mount->state.executing[index * slots + i];
 	}
-	worker->device_fd = clone_device(mount->device_fd);
-	if (worker->device_fd < 0)
-		return worker->device_fd;
 	rc = lane_set_file(worker->lane, LANE_FILE_DEVICE, worker->device_fd);
 	if (rc < 0)
 		return rc;
@@ -333,6 +351,33 @@ int worker_start(struct worker *worker)
 static void stop(struct lane_work *work)
 {
 	container_of(work, struct worker, stop_work)->stopping = true;
+}
+
+static void drain(struct lane_work *work)
+{
+	container_of(work, struct worker, drain_work)->draining = true;
+}
+
+void worker_drain(struct worker *worker)
+{
+	worker->drain_work.run = drain;
+	lane_post(worker->lane, &worker->drain_work);
+}
+
+bool worker_drained(const struct worker *worker)
+{
+	return worker->draining && worker->lane->pool.busy == 0;
+}
+
+static void pong(struct lane_work *work)
+{
+	atomic_fetch_add(&container_of(work, struct worker, ping_work)->pongs, 1);
+}
+
+void worker_ping(struct worker *worker)
+{
+	worker->ping_work.run = pong;
+	lane_post(worker->lane, &worker->ping_work);
 }
 
 void worker_stop(struct worker *worker)

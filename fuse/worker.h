@@ -23,7 +23,8 @@ struct request {
 	struct io io;
 	struct worker *worker;
 	struct file *file;
-	uint64_t unique; /* of the message, as it came: the reply's name */
+	_Atomic uint64_t *executing; /* says outside the process what we are at */
+	uint64_t unique;	     /* of the message, as it came: the reply's name */
 };
 
 struct worker {
@@ -38,15 +39,27 @@ struct worker {
 	bool polling;
 	bool readable; /* it may have: read until it says no */
 	bool gone;     /* the connection has ended */
+	bool draining; /* nothing new is taken on: a successor will */
 	bool stopping;
-	struct lane_work stop_work;
+	struct lane_work stop_work, drain_work, ping_work;
+	_Atomic unsigned pongs;
 };
 
-/* Clones the mount's device for worker INDEX, and makes its session. -errno. */
-int worker_init(struct worker *worker, struct mount *mount, unsigned index);
+/* Worker INDEX on DEVICE_FD, a clone of the mount's device that it owns from now on. -errno. */
+int worker_init(struct worker *worker, struct mount *mount, unsigned index, int device_fd);
 void worker_fini(struct worker *worker);
 
 int worker_start(struct worker *worker);
+
+/* A clone of the mount's device: fd or -errno. */
+int worker_clone_device(int device_fd);
+
+/* Takes on nothing new. It is drained when its lane's slots are all free. */
+void worker_drain(struct worker *worker);
+bool worker_drained(const struct worker *worker);
+
+/* The loop counts WORKER->pongs up when it comes by. */
+void worker_ping(struct worker *worker);
 
 /* After the connection has ended and nobody else uses the lane any more: ends the thread. */
 void worker_stop(struct worker *worker);

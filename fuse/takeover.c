@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "keep.h"
+#include "keeper.h"
+#include "mount.h"
+#include "policy/log.h"
+#include "policy/util.h"
+
+bool takeover_due(void)
+{
+	return keep_get("state") >= 0;
+}
+
+/* ===== witnesses ===== */
+
+const char *image_witness_name(char *name, unsigned index, unsigned witness)
+{
+	snprintf(name, KEEPER_NAME_MAX, "image-%u-%u", index, witness);
+	return name;
+}
+
+static int keep_witnesses(unsigned index, const int *witnesses, unsigned n)
+{
+	char names[IMAGE_WITNESSES][KEEPER_NAME_MAX];
+	struct keep_item items[IMAGE_WITNESSES];
+
+	for (unsigned i = 0; i < n; i++)
+		items[i] = (struct keep_item){image_witness_name(names[i], index, i), witnesses[i]};
+	return keep_store_all(items, n);
+}
+
+static void forget_witnesses(unsigned index)
+{
+	char name[KEEPER_NAME_MAX];
+
+	for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
+		keep_remove(image_witness_name(name, index, i));
+}
+
+const struct image_keeper image_witness_keeper = {
+	.keep = keep_witnesses,
+	.forget = forget_witnesses,
+};
+
+/* ===== the fence ===== */
+
+static bool is_fence(const char *name)
+{
+	return !strncmp(name, "fence-", 6) || !strncmp(name, "pid-", 4);
+}
+
+int takeover_wait(void)
+{
+	const char *name;
+
+	for (unsigned i = 0; (name = keep_name(i)); i++) {
+		/* A pidfd becomes readable, a pipe without writers is hung up. */
+		struct pollfd p = {.fd = keep_get(name), .events = POLLIN};
+
+		if (!is_fence(name))
+			continue;
+		if (poll(&p, 1, 2000) == 0)
+			log_warn("a predecessor's I/O is still under way: waiting for it");
+		while (!(p.revents & (POLLIN | POLLHUP)))
+			if (poll(&p, 1, -1) < 0 && errno != EINTR)
+				return -errno;
+	}
+	return 0;
+}
+
+int takeover_fence(struct mount *mount, int *fd)
+{
+	uint64_t life = atomic_fetch_add(&mount->state.header->lives, 1) + 1;
+	char fence[KEEPER_NAME_MAX], pid[KEEPER_NAME_MAX];
+	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, getpid(), 0);
+	int pipe_fd[2], rc;
+
+	if (pidfd < 0 || pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return -errno;
+	snprintf(fence, sizeof(fence), "fence-%lu", (unsigned long)life);
+	snprintf(pid, sizeof(pid), "pid-%lu", (unsigned long)life);
+	rc = keep_store_all((struct keep_item[]){{fence, pipe_fd[0]}, {pid, pidfd}}, 2);
+	close(pipe_fd[0]);
+	if (rc < 0)
+		close(pipe_fd[1]);
+	else
+		*fd = pipe_fd[1];
+	return rc;
+}
+
+/* ===== what is not needed any more ===== */
+
+static bool is_stale_witness(const struct mount *mount, const char *name)
+{
+	unsigned index, witness;
+
+	return sscanf(name, "image-%u-%u", &index, &witness) == 2 &&
+	       (index >= mount->images.size || !image_at(&mount->images, index));
+}
+
+void takeover_forget(struct mount *mount)
+{
+	const char *name;
+
+	for (unsigned i = 0; (name = keep_name(i)); i++) {
+		if (!is_fence(name) && !is_stale_witness(mount, name))
+			continue;
+		close(keep_get(name));
+		keep_remove(name);
+	}
+}
+
+/* ===== poison ===== */
+
+static struct suspect *suspect_of(struct state_header *header, uint64_t unique)
+{
+	struct suspect *unused = NULL;
+
+	for (unsigned i = 0; i < SUSPECTS_MAX; i++) {
+		struct suspect *s = &header->suspects[i];
+
+		if (s->unique == unique)
+			return s;
+		/* The oldest makes room: requests are numbered upwards. */
+		if (!unused || s->unique < unused->unique)
+			unused = s;
+	}
+	*unused = (struct suspect){.unique = unique};
+	return unused;
+}
+
+void takeover_note_crash(struct mount *mount)
+{
+	for (unsigned i = 0; i < EXECUTING_MAX; i++) {
+		uint64_t unique = atomic_exchange(&mount->state.executing[i], 0);
+
+		if (unique && keep_crash())
+			suspect_of(mount->state.header, unique)->crashes++;
+	}
+}
+
+bool takeover_is_poison(const struct mount *mount, uint64_t unique)
+{
+	for (unsigned i = 0; i < SUSPECTS_MAX; i++) {
+		const struct suspect *s = &mount->state.header->suspects[i];
+
+		if (s->unique == (unique & ~FUSE_UNIQUE_RESEND))
+			return s->crashes >= 2;
+	}
+	return false;
+}
+
+/* ===== resend ===== */
+
+int takeover_resend(struct mount *mount)
+{
+	struct fuse_out_header message = {.len = sizeof(message), .error = FUSE_NOTIFY_RESEND};
+
+	if (write(mount->device_fd, &message, sizeof(message)) < 0)
+		return -errno;
+	return 0;
+}
