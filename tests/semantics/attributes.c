@@ -249,7 +249,7 @@ BEHAVIOUR(operations_move_the_times_they_should)
 	}
 }
 
-/* A file that everybody may write, with set-id bits and a capability. */
+/* A file that everybody may write, with set-id bits or, if it has none, with a capability. */
 static const char privileged[] = "privileged.img";
 static mode_t privileged_mode;
 
@@ -260,7 +260,8 @@ static void make_privileged(uid_t owner, gid_t owner_group)
 	int fd = make_file(privileged, 10000);
 
 	MUST(fchown(fd, owner, owner_group));
-	MUST(fsetxattr(fd, "security.capability", capability, sizeof(capability), 0));
+	if (!(privileged_mode & (S_ISUID | S_ISGID)))
+		MUST(fsetxattr(fd, "security.capability", capability, sizeof(capability), 0));
 	MUST(fchmod(fd, privileged_mode));
 	close(fd);
 }
@@ -323,7 +324,7 @@ static void change_as_caller(void)
 
 static void privileges_go(uid_t owner, gid_t owner_group)
 {
-	static const mode_t set_ids[] = {06777, 04766, 02766, 02776};
+	static const mode_t set_ids[] = {06777, 04766, 02776, 0777};
 	char value[64];
 
 	close(make_file("source", 8192));

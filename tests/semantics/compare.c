@@ -17,7 +17,7 @@
 #include <sys/xattr.h>
 
 #define TIME_LIMIT 120
-#define LINES_SHOWN 30
+#define LINES_SHOWN 40
 
 int below;
 bool through;
@@ -311,67 +311,60 @@ static bool run_side(const struct behaviour *behaviour, int bare, int side, cons
 	return status == 0;
 }
 
-static FILE *transcript(const struct behaviour *behaviour, int bare, int side, const char *name,
-			bool *good)
+/* Returns a descriptor of what the behaviour wrote. */
+static int transcript(const struct behaviour *behaviour, int bare, int side, const char *name,
+		      bool *good)
 {
-	int memory = memfd_create("transcript", MFD_CLOEXEC);
+	int memory = MUST(memfd_create("transcript", 0));
 	int status;
-	pid_t pid = fork();
+	pid_t pid = MUST(fork());
 
 	if (pid == 0) {
 		through = side != bare;
 		dup2(memory, STDOUT_FILENO);
 		exit(run_side(behaviour, bare, side, name) ? 0 : 1);
 	}
-	waitpid(pid, &status, 0);
+	MUST(waitpid(pid, &status, 0));
 	*good = status == 0;
-	lseek(memory, 0, SEEK_SET);
-	return fdopen(memory, "r");
+	return memory;
 }
 
-/* Prints the lines that differ, or all of them, up to a limit. Returns whether all are the same. */
-static bool compare(FILE *bare, FILE *mount, bool all, int limit)
+static bool equal(int a, int b)
 {
-	char *a = NULL, *b = NULL;
-	size_t a_size = 0, b_size = 0;
-	bool same = true;
-	int shown = 0;
+	struct stat a_st, b_st;
 
-	for (;;) {
-		bool more_a = getline(&a, &a_size, bare) > 0;
-		bool more_b = getline(&b, &b_size, mount) > 0;
-		bool equal = more_a && more_b && !strcmp(a, b);
+	MUST(fstat(a, &a_st));
+	MUST(fstat(b, &b_st));
+	return a_st.st_size == b_st.st_size && digest(a) == digest(b);
+}
 
-		if (!more_a && !more_b)
-			break;
-		same = same && equal;
-		if ((equal && !all) || shown++ >= limit)
-			continue;
-		if (equal) {
-			printf("    %s", a);
-			continue;
-		}
-		if (more_a)
-			printf("  bare    %s", a);
-		if (more_b)
-			printf("  mount   %s", b);
-	}
-	free(a);
-	free(b);
-	return same;
+static void print_transcripts(int bare, int mount, bool same, int limit)
+{
+	char command[256];
+
+	fflush(stdout);
+	if (same)
+		snprintf(command, sizeof(command), "head -n %d /dev/fd/%d", limit, bare);
+	else
+		snprintf(command, sizeof(command),
+			 "diff -U 1 --label bare --label mount /dev/fd/%d /dev/fd/%d | head -n %d",
+			 bare, mount, limit);
+	MUST(system(command));
 }
 
 static bool check(const struct behaviour *behaviour, int bare, int mount, bool verbose)
 {
 	bool bare_good, mount_good, same;
-	FILE *a, *b;
+	int a, b;
 
 	fflush(stdout);
 	a = transcript(behaviour, bare, bare, "on-bare", &bare_good);
 	b = transcript(behaviour, bare, mount, "by-mount", &mount_good);
-	same = compare(a, b, verbose || !bare_good, verbose ? INT_MAX : LINES_SHOWN);
-	fclose(a);
-	fclose(b);
+	same = equal(a, b);
+	if (verbose || !same || !bare_good || !mount_good)
+		print_transcripts(a, b, same, verbose ? INT_MAX : LINES_SHOWN);
+	close(a);
+	close(b);
 	if (same && bare_good && mount_good)
 		return true;
 	printf("FAILED as user %u: %s%s%s\n", caller, behaviour->name,

@@ -26,7 +26,7 @@ BEHAVIOUR(shared_mappings_and_files_are_one)
 		char buf[100];
 
 		for (int i = 0; i < 20; i++) {
-			char text[16];
+			char text[16] = "";
 
 			snprintf(text, sizeof(text), "round %d", i);
 			/* write, seen in the mappings */

@@ -12,14 +12,35 @@
 #define BTRFS_MAGIC 0x9123683e
 #define XFS_MAGIC 0x58465342
 
-/* Once everything is on disk, so that delayed allocation does not decide. */
-static void show_blocks(int fd, const char *path)
+#define EXTENTS 256
+
+/* The extents of a file as they are below, once everything is on disk. */
+static struct fiemap *extents_below(const char *path, off_t off, off_t len)
 {
-	struct stat st;
+	struct fiemap *map = calloc(1, sizeof(*map) + EXTENTS * sizeof(map->fm_extents[0]));
+	int fd = MUST(openat(below, path, O_RDONLY | O_CLOEXEC));
+
+	map->fm_start = off;
+	map->fm_length = len;
+	map->fm_flags = FIEMAP_FLAG_SYNC;
+	map->fm_extent_count = EXTENTS;
+	MUST(ioctl(fd, FS_IOC_FIEMAP, map));
+	EXPECT(map->fm_mapped_extents < EXTENTS);
+	close(fd);
+	return map;
+}
+
+static void show_space(int fd, const char *path)
+{
+	struct fiemap *map;
+	uint64_t sum = 0;
 
 	TRY(fsync(fd));
-	MUST(fstatat(below, path, &st, 0));
-	note("%s: %ld blocks", path, (long)st.st_blocks);
+	map = extents_below(path, 0, INT64_MAX);
+	for (uint32_t i = 0; i < map->fm_mapped_extents; i++)
+		sum += map->fm_extents[i].fe_length;
+	note("%s: %lu bytes allocated", path, (unsigned long)sum);
+	free(map);
 	show(path);
 }
 
@@ -54,7 +75,7 @@ BEHAVIOUR(fallocate_of_every_mode)
 			note("mode %#x, %ld at %ld", steps[i].mode, (long)steps[i].len,
 			     (long)steps[i].off);
 			TRY(fallocate(fd, steps[i].mode, steps[i].off, steps[i].len));
-			show_blocks(fd, f);
+			show_space(fd, f);
 		}
 		TRY(fallocate(reader, 0, 0, 4096));
 		if (through) {
@@ -127,21 +148,14 @@ static bool shares_extents(void)
 	return fs.f_type == BTRFS_MAGIC || fs.f_type == XFS_MAGIC;
 }
 
-/* Whether the file's block at this offset is shared, seen below. */
 static bool is_shared(const char *path, off_t off)
 {
-	union {
-		struct fiemap map;
-		char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
-	} u = {.map = {.fm_start = off,
-		       .fm_length = 4096,
-		       .fm_flags = FIEMAP_FLAG_SYNC,
-		       .fm_extent_count = 1}};
-	int fd = MUST(openat(below, path, O_RDONLY));
+	struct fiemap *map = extents_below(path, off, 4096);
+	bool shared =
+		map->fm_mapped_extents == 1 && map->fm_extents[0].fe_flags & FIEMAP_EXTENT_SHARED;
 
-	MUST(ioctl(fd, FS_IOC_FIEMAP, &u));
-	close(fd);
-	return u.map.fm_mapped_extents == 1 && u.map.fm_extents[0].fe_flags & FIEMAP_EXTENT_SHARED;
+	free(map);
+	return shared;
 }
 
 /* Copies all of it, in as many calls as it takes. */

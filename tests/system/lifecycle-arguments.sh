@@ -16,7 +16,7 @@ refuses()
 	fi
 	is "bouncefs $*: lines on stdout and stderr" "$(wc -l <"$TMP/out") $(wc -l <"$TMP/err")" "0 1"
 	grep -qF -- "$want" "$TMP/err" || die "bouncefs $*: said '$(cat "$TMP/err")', not '$want'"
-	gone "$MNT" || die "mounted by bouncefs $*"
+	fails "not a mountpoint" mountpoint "$MNT"
 }
 
 note "operands"

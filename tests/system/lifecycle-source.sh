@@ -66,3 +66,5 @@ fails "Input/output error" timeout 20 touch "$MNT/new"
 fails "Input/output error" timeout 20 sync "$MNT/disk.img"
 exec 9>&-
 unbounce "$MNT"
+# mountpoint(1) cannot tell about a dead filesystem
+umount "$POOL"

@@ -20,7 +20,7 @@ for source in "$POOL" "$TMP/link"; do
 	if [ $took -lt 9 ] || [ $took -gt 20 ]; then
 		die "took $took s"
 	fi
-	gone "$TMP/second"
+	fails "not a mountpoint" mountpoint "$TMP/second"
 done
 echo works >"$MNT/file"
 is "the first mount" "$(cat "$MNT/file")" works
@@ -33,7 +33,7 @@ note "mounts as soon as the first has left"
 second &
 waiting=$!
 sleep 1
-gone "$TMP/second"
+fails "not a mountpoint" mountpoint "$TMP/second"
 kill -0 $waiting
 umount "$MNT"
 wait $waiting

@@ -16,7 +16,7 @@ echo image >&9
 
 note "lazily unmounted, what is open works on"
 umount -l "$MNT"
-gone "$MNT"
+fails "not a mountpoint" mountpoint "$MNT"
 echo plain again >&8
 echo image again >&9
 is "image below" "$(head -n 2 "$POOL/disk.img" | tail -n 1)" "image again"

@@ -1,0 +1,32 @@
+# bash completion for bouncefs(8)
+
+_bouncefs()
+{
+	local cur prev words cword last
+	_init_completion -n = || return
+
+	if [[ $prev == -o ]]; then
+		# readline replaces what follows the last '=' of the word
+		last=${cur##*,}
+		case $last in
+		cache=*)
+			COMPREPLY=($(compgen -W 'none directsync writeback dontcache writethrough unsafe auto' \
+				-- "${last#*=}"))
+			;;
+		log-level=*)
+			COMPREPLY=($(compgen -W 'error warning info debug trace' -- "${last#*=}"))
+			;;
+		*=*) ;;
+		*)
+			compopt -o nospace
+			cur=${cur##*=}
+			COMPREPLY=($(compgen -P "${cur%"$last"}" -W 'ro noatime nodev nosuid noexec
+				cache= dirty-limit= images= log= log-level= memory= threads=' -- "$last"))
+			;;
+		esac
+	elif [[ $cur == -* ]]; then
+		COMPREPLY=($(compgen -W '-f -o --foreground --help --version' -- "$cur"))
+	else
+		_filedir -d
+	fi
+} && complete -F _bouncefs bouncefs

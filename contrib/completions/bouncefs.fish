@@ -1,0 +1,12 @@
+# fish completion for bouncefs(8)
+
+complete -c bouncefs -f -a '(__fish_complete_directories)'
+complete -c bouncefs -s f -l foreground -d 'Stay in the foreground'
+complete -c bouncefs -s h -l help -d 'Print a summary'
+complete -c bouncefs -s V -l version -d 'Print versions'
+
+set -l modes cache={none,directsync,writeback,dontcache,writethrough,unsafe,auto}
+set -l levels log-level={error,warning,info,debug,trace}
+set -l keys dirty-limit= images= log= memory= threads=
+complete -c bouncefs -s o -x -d 'Options' \
+    -a "(__fish_append , $modes $levels $keys ro noatime nodev nosuid noexec)"
