@@ -195,6 +195,10 @@ static int open_files(struct image *image, const struct image_request *request, 
 	int access = write ? O_RDWR : O_RDONLY, rc, fd;
 
 	fd = request->open(request->context, access);
+	if (fd == -EPERM && request->append) {
+		access |= O_APPEND;
+		fd = request->open(request->context, access);
+	}
 	if (fd < 0)
 		return fd;
 	rc = replace_fd(&image->cached_fd, fd);
@@ -354,6 +358,18 @@ int image_keep(struct image_table *table, struct image *image)
 
 /* ===== open and close ===== */
 
+/* That one had the file open for writing does not mean that another may (it may be immutable now).
+ */
+static int try_open(const struct image_request *request)
+{
+	int fd = request->open(request->context, O_WRONLY | (request->append ? O_APPEND : 0));
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
 int image_open(struct image_table *table, const struct image_request *request,
 	       struct image **result)
 {
@@ -368,6 +384,8 @@ int image_open(struct image_table *table, const struct image_request *request,
 		rc = open_files(image, request, true);
 		if (rc == 0)
 			rc = register_files(table, image);
+	} else if (request->write) {
+		rc = try_open(request);
 	}
 	if (rc == 0) {
 		image->opens++;
@@ -392,31 +410,29 @@ struct image *image_find(struct image_table *table, uint64_t key)
 }
 
 /* What a writer leaves behind is made durable with its last close, as a shutdown would expect. */
-static int sync_last_writer(struct image *image)
+static void sync_last_writer(struct image *image)
 {
-	int rc;
-
-	if (!image->traits->flush || !image->fixed || fsync(image->fd) == 0)
-		return 0;
-	rc = -errno;
-	image_remember_error(image, rc);
-	return rc;
+	if (image->traits->flush && image->fixed && fsync(image->fd) < 0)
+		image_remember_error(image, -errno);
 }
 
 int image_close(struct image_table *table, struct image *image, bool writer)
 {
 	bool last_writer;
+	uint32_t seq;
 	int rc = 0;
 
 	pthread_mutex_lock(&table->lock);
 	last_writer = writer && --image->writers == 0;
 	pthread_mutex_unlock(&table->lock);
 	if (last_writer)
-		rc = sync_last_writer(image);
+		sync_last_writer(image);
 
 	pthread_mutex_lock(&table->lock);
-	if (--image->opens == 0)
+	if (--image->opens == 0) {
+		rc = image_recall_error(image, atomic_load(&image->error_told), &seq);
 		discard(table, image);
+	}
 	pthread_mutex_unlock(&table->lock);
 	return rc;
 }
@@ -468,4 +484,9 @@ int image_recall_error(const struct image *image, uint32_t seen, uint32_t *seq)
 {
 	*seq = atomic_load(&image->record->error_seq);
 	return *seq == seen ? 0 : atomic_load(&image->record->error);
+}
+
+void image_told(struct image *image, uint32_t seq)
+{
+	atomic_store(&image->error_told, seq);
 }

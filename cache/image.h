@@ -72,6 +72,8 @@ struct image {
 	int witness[IMAGE_WITNESSES]; /* -1: none */
 	_Atomic bool witness_due;     /* to be heard before the next FSYNC is answered */
 
+	_Atomic uint32_t error_told; /* the last of record->error_seq that any opener heard of */
+
 	_Atomic uint64_t reads, writes, read_bytes, written_bytes, errors;
 };
 
@@ -98,10 +100,11 @@ struct image_table {
 
 /* What is to be opened. */
 struct image_request {
-	uint64_t key;		 /* one number a file: the same for each of its names */
-	bool is_image;		 /* by its name: a VM image, else an ordinary file */
-	bool write;		 /* for writing, or for reading only */
-	enum cache_mode mode;	 /* asked for; CACHE_AUTO: to be found out */
+	uint64_t key;	      /* one number a file: the same for each of its names */
+	bool is_image;	      /* by its name: a VM image, else an ordinary file */
+	bool append;	      /* for writing at the end only: all that an append-only file allows */
+	bool write;	      /* for writing, or for reading only */
+	enum cache_mode mode; /* asked for; CACHE_AUTO: to be found out */
 	const char *mode_source; /* static: who asked */
 	uint64_t dirty_limit;	 /* bytes */
 	/* Opens the file with open(2) FLAGS (O_RDWR or O_RDONLY, O_DIRECT perhaps); fd or -errno.
@@ -131,7 +134,8 @@ int image_adopt(struct image_table *table, unsigned index, const struct image_re
 /* Makes sure that the file can be opened again after it has no name any more. -errno. */
 int image_keep(struct image_table *table, struct image *image);
 
-/* The last close of a writer syncs first: the error is remembered, and returned. */
+/* The last close of a writer syncs first. Returns the error that nobody heard of (-errno), which is
+ * the next opener's. */
 int image_close(struct image_table *table, struct image *image, bool writer);
 
 /* Gives up write access that nobody needs any more (FS_IOC_ENABLE_VERITY demands it). -errno. */
@@ -159,6 +163,9 @@ void image_remember_error(struct image *image, int error);
 /* The error that an opener who knows of those up to SEEN has not heard of yet, or 0. *SEQ is what
  * it will have heard of with this answer: to be noted only when that has been sent. */
 int image_recall_error(const struct image *image, uint32_t seen, uint32_t *seq);
+
+/* An opener has been told of all errors up to SEQ. */
+void image_told(struct image *image, uint32_t seq);
 
 /* Fixed file number of an image's descriptor. */
 static inline unsigned image_file(const struct image *image, bool cached)

@@ -29,6 +29,7 @@ void file_image_request(struct node_opener *opener, int flags, struct image_requ
 	*request = (struct image_request){
 		.key = atomic_load(&opener->node->id),
 		.is_image = atomic_load(&opener->node->flags) & NODE_IMAGE,
+		.append = flags & O_APPEND,
 		.write = (flags & O_ACCMODE) != O_RDONLY,
 		.mode = options->cache,
 		.mode_source = "mount",
@@ -92,25 +93,36 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique
 	file->image = image->index;
 	file->flags = request.write ? FILE_WRITER : 0;
 	file->error_seen = atomic_load(&image->record->error_seq);
+	if (atomic_fetch_and(&node->flags, ~NODE_ERROR) & NODE_ERROR)
+		image_remember_error(image, -EIO);
 	*id = state_new_id(&mount->state, file - mount->state.files);
 	atomic_store_explicit(&file->id, *id, memory_order_release);
 	atomic_fetch_add(&mount->open_files, 1);
 	return 0;
 }
 
-int file_close(struct mount *mount, uint64_t id)
+void file_close(struct mount *mount, uint64_t id)
 {
 	struct file *file = file_get(&mount->state, id);
 	struct image *image;
+	struct node *node;
 	bool writer;
+	int rc;
 
 	if (!file)
-		return 0;
+		return;
 	image = image_at(&mount->images, file->image);
+	node = node_get(&mount->nodes, file->node);
 	writer = file->flags & FILE_WRITER;
 	atomic_store(&file->id, 0);
 	atomic_fetch_sub(&mount->open_files, 1);
-	return image_close(&mount->images, image, writer);
+	rc = image_close(&mount->images, image, writer);
+	if (rc == 0)
+		return;
+	log_err("inode %lu: closed with an error that nobody was told: %s",
+		node ? (unsigned long)node->ino : 0, strerror(-rc));
+	if (node)
+		atomic_fetch_or(&node->flags, NODE_ERROR);
 }
 
 /* ===== after a take-over ===== */

@@ -20,9 +20,9 @@ struct file *file_opened_by(struct mount *mount, uint64_t unique);
 /* Takes over what a predecessor had open. -errno. */
 int file_restore(struct mount *mount);
 
-/* An fh that is not open (any more) is no error: RELEASE may come twice. Returns the error of the
- * sync that the last close of a writer does, which nobody waits for. */
-int file_close(struct mount *mount, uint64_t id);
+/* An fh that is not open (any more) is no error: RELEASE may come twice. An error that no FSYNC
+ * told is logged, and is the next opener's. */
+void file_close(struct mount *mount, uint64_t id);
 
 /* How many are open. */
 unsigned file_count(const struct mount *mount);

@@ -170,6 +170,49 @@ static int identify(struct node_table *table, int fd, const struct stat *st, str
 	return 0;
 }
 
+static void hold(struct node_table *table, const struct node *node, int fd)
+{
+	int *held = &table->path_fd[node - table->state->nodes];
+
+	if (!*held)
+		*held = fcntl(fd, F_DUPFD_CLOEXEC, 0) + 1;
+}
+
+void node_hold(struct node_table *table, uint64_t id, int fd)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&table->lock);
+	node = node_get(table, id);
+	if (node)
+		hold(table, node, fd);
+	pthread_mutex_unlock(&table->lock);
+}
+
+static int open_handle(struct node_table *table, const struct node *node, int flags)
+{
+	struct {
+		struct file_handle handle;
+		uint8_t bytes[HANDLE_MAX];
+	} h = {.handle = {.handle_bytes = node->handle_length, .handle_type = node->handle_type}};
+	int fd;
+
+	if (!node->handle_length)
+		return -ESTALE;
+	memcpy(h.bytes, node->handle, node->handle_length);
+	fd = open_by_handle_at(table->device_fd[node->device], &h.handle,
+			       flags | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Not all that have a handle do: a subvolume's place in a snapshot of its parent has none. */
+static bool opens_by_handle(struct node_table *table, const struct node *node)
+{
+	_cleanup_close_ int fd = open_handle(table, node, O_PATH);
+
+	return fd >= 0;
+}
+
 int node_of_fd(struct node_table *table, int fd, struct stat *st, struct node **result)
 {
 	struct identity who;
@@ -184,9 +227,8 @@ int node_of_fd(struct node_table *table, int fd, struct stat *st, struct node **
 		node = find(table, &who);
 		if (!node) {
 			node = insert(table, &who, 0);
-			if (node && !node->handle_length)
-				table->path_fd[node - table->state->nodes] =
-					fcntl(fd, F_DUPFD_CLOEXEC, 0) + 1;
+			if (node && !opens_by_handle(table, node))
+				hold(table, node, fd);
 		}
 		if (node) {
 			atomic_fetch_add(&node->lookups, 1);
@@ -240,24 +282,18 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 
 int node_open(struct node_table *table, const struct node *node, int flags)
 {
-	struct {
-		struct file_handle handle;
-		uint8_t bytes[HANDLE_MAX];
-	} h = {.handle = {.handle_bytes = node->handle_length, .handle_type = node->handle_type}};
+	int fd = open_handle(table, node, flags), held;
 	char path[PROC_PATH_MAX];
-	int fd;
 
-	if (!node->handle_length) {
-		fd = table->path_fd[node - table->state->nodes] - 1;
-		if (flags & O_PATH)
-			fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		else
-			fd = open(proc_path(path, fd), (flags & ~O_NOFOLLOW) | O_CLOEXEC);
-		return fd < 0 ? -errno : fd;
-	}
-	memcpy(h.bytes, node->handle, node->handle_length);
-	fd = open_by_handle_at(table->device_fd[node->device], &h.handle,
-			       flags | O_NOFOLLOW | O_CLOEXEC);
+	if (fd != -ESTALE)
+		return fd;
+	held = table->path_fd[node - table->state->nodes] - 1;
+	if (held < 0)
+		return -ESTALE;
+	if (flags & O_PATH)
+		fd = fcntl(held, F_DUPFD_CLOEXEC, 0);
+	else
+		fd = open(proc_path(path, held), (flags & ~O_NOFOLLOW) | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -319,8 +355,7 @@ int node_table_init(struct node_table *table, struct state *state, int root_fd)
 	if (rc < 0)
 		return rc;
 	insert(table, &who, FUSE_ROOT_ID);
-	if (!who.handle.handle_bytes)
-		table->path_fd[0] = fcntl(root_fd, F_DUPFD_CLOEXEC, 0) + 1;
+	hold(table, &state->nodes[0], root_fd);
 	return 0;
 }
 

@@ -50,6 +50,10 @@ uint64_t node_find(struct node_table *table, int fd);
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
 
+/* Node ID, open (O_PATH) as FD, is about to lose a name, and with the last one perhaps its handle.
+ */
+void node_hold(struct node_table *table, uint64_t id, int fd);
+
 /* Opens a node with open(2) FLAGS (O_PATH too); fd or -errno. Never follows a symlink. */
 int node_open(struct node_table *table, const struct node *node, int flags);
 int node_open_id(struct node_table *table, uint64_t id, int flags);

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Directories. An open directory holds nothing: each READDIR opens it by handle and goes on at the
- * offset that the filesystem below gave out, which holds for every open of the directory. */
+/*
+ * Directories. An open one has a descriptor of its own and reads on where it stopped, without
+ * seeking, because Btrfs fixes at open (and again at each seek) where a listing ends: else renaming
+ * while reading would never come to an end. After a take-over the directory is opened again by its
+ * handle, and goes on at the offset that the filesystem below gave out, which holds for every open
+ * of it.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,10 +25,54 @@ struct dirent_below {
 	char name[];
 };
 
+struct open_dir {
+	int fd;
+	off_t next;	   /* what the kernel asks for next if it goes on */
+	unsigned at, used; /* of what was read below and not passed on yet */
+	char below[4096] __attribute__((aligned(8)));
+};
+
+static struct open_dir *dir_open(struct mount *mount, fuse_ino_t ino, int *rc)
+{
+	struct open_dir *dir = calloc(1, sizeof(*dir));
+
+	if (!dir) {
+		*rc = -ENOMEM;
+		return NULL;
+	}
+	dir->fd = *rc = node_open_id(&mount->nodes, ino, O_RDONLY | O_DIRECTORY);
+	if (dir->fd >= 0)
+		return dir;
+	free(dir);
+	return NULL;
+}
+
+static void dir_close(struct open_dir *dir)
+{
+	close(dir->fd);
+	free(dir);
+}
+
+/* An fh is the address, which has 48 bits, and the life that it is from. */
+#define FH_LIFE_SHIFT 48
+
+static uint64_t fh_of(struct mount *mount, const struct open_dir *dir)
+{
+	return atomic_load(&mount->state.header->lives) << FH_LIFE_SHIFT | (uintptr_t)dir;
+}
+
+/* NULL for the fh of an earlier life. */
+static struct open_dir *dir_of(struct mount *mount, uint64_t fh)
+{
+	uint64_t dir = fh ^ atomic_load(&mount->state.header->lives) << FH_LIFE_SHIFT;
+
+	return dir >> FH_LIFE_SHIFT ? NULL : (struct open_dir *)(uintptr_t)dir;
+}
+
 struct listing {
 	fuse_req_t req;
 	fuse_ino_t ino;
-	int fd;
+	struct open_dir *dir;
 	bool plus;
 	char *reply;
 	size_t size, used;
@@ -40,7 +89,7 @@ static void describe(struct listing *l, const struct dirent_below *d, struct fus
 	int rc = -ENOENT;
 
 	if (l->plus && !is_dot(d->name))
-		rc = entry_lookup(mount_of(l->req), l->fd, d->name, e);
+		rc = entry_lookup(mount_of(l->req), l->dir->fd, d->name, e);
 	if (rc == 0)
 		return;
 	*e = (struct fuse_entry_param){
@@ -73,64 +122,93 @@ static bool add(struct listing *l, const struct dirent_below *d)
 
 static int fill(struct listing *l)
 {
-	char below[4096] __attribute__((aligned(8)));
+	struct open_dir *dir = l->dir;
 
 	for (;;) {
-		long n = syscall(SYS_getdents64, l->fd, below, sizeof(below));
+		struct dirent_below *d = (void *)(dir->below + dir->at);
+		long n;
 
-		if (n <= 0)
-			return n < 0 && !l->used ? -errno : 0;
-		for (long at = 0; at < n;) {
-			struct dirent_below *d = (void *)(below + at);
-
+		if (dir->at < dir->used) {
 			if (!add(l, d))
 				return 0;
-			at += d->length;
+			dir->at += d->length;
+			dir->next = d->next;
+			continue;
 		}
+		n = syscall(SYS_getdents64, dir->fd, dir->below, sizeof(dir->below));
+		dir->at = dir->used = 0;
+		if (n <= 0)
+			return n < 0 && !l->used ? -errno : 0;
+		dir->used = n;
 	}
 }
 
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
+static int go_to(struct open_dir *dir, off_t off)
 {
-	_cleanup_close_ int fd = node_open_id(&mount_of(req)->nodes, ino, O_RDONLY | O_DIRECTORY);
-	_cleanup_free_ char *reply = malloc(size);
-	struct listing l = {
-		.req = req, .ino = ino, .fd = fd, .plus = plus, .reply = reply, .size = size};
-	int rc = fd < 0 ? fd : !reply ? -ENOMEM : 0;
+	if (off == dir->next)
+		return 0;
+	dir->at = dir->used = 0;
+	dir->next = off;
+	return lseek(dir->fd, off, SEEK_SET) < 0 ? -errno : 0;
+}
 
-	if (rc == 0 && off && lseek(fd, off, SEEK_SET) < 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = fill(&l);
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, uint64_t fh, bool plus)
+{
+	struct open_dir *kept = dir_of(mount_of(req), fh), *dir = kept;
+	_cleanup_free_ char *reply = malloc(size);
+	struct listing l = {.req = req, .ino = ino, .plus = plus, .reply = reply, .size = size};
+	int rc = reply ? 0 : -ENOMEM;
+
+	if (!dir)
+		dir = dir_open(mount_of(req), ino, &rc);
+	if (dir && rc >= 0) {
+		l.dir = dir;
+		rc = go_to(dir, off);
+		if (rc == 0)
+			rc = fill(&l);
+	}
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
 		fuse_reply_buf(req, reply, l.used);
+	if (dir && !kept)
+		dir_close(dir);
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
-	fuse_reply_open(req, fi);
+	struct mount *mount = mount_of(req);
+	struct open_dir *dir;
+	int rc;
+
+	dir = dir_open(mount, ino, &rc);
+	if (!dir) {
+		fuse_reply_err(req, -rc);
+		return;
+	}
+	fi->fh = fh_of(mount, dir);
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		dir_close(dir);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	(void)fi;
-	list(req, ino, size, off, false);
+	list(req, ino, size, off, fi->fh, false);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	(void)fi;
-	list(req, ino, size, off, true);
+	list(req, ino, size, off, fi->fh, true);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct open_dir *dir = dir_of(mount_of(req), fi->fh);
+
 	(void)ino;
-	(void)fi;
+	if (dir)
+		dir_close(dir);
 	fuse_reply_err(req, 0);
 }
 

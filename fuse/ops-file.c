@@ -171,26 +171,22 @@ void raw_tmpfile(struct mount *mount, const struct meta_message *message)
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	int rc = file_close(mount_of(req), fi->fh);
-
-	if (rc < 0)
-		log_err("inode %lu: sync at the last close: %s", (unsigned long)ino, strerror(-rc));
+	(void)ino;
+	file_close(mount_of(req), fi->fh);
 	fuse_reply_err(req, 0);
 }
 
-int node_file(struct mount *mount, uint64_t node, int flags, struct image **result)
+int node_file(struct mount *mount, uint64_t node, bool writing, struct image **result)
 {
 	struct image *image = image_find(&mount->images, node);
 	int fd;
 
-	/* Without write access of our own it has to be a new descriptor, whose opening tells what
-	 * is in the way. */
-	if (image && (image->writable || flags == O_RDONLY)) {
+	if (image && writing && image->writable) {
 		fd = fcntl(image->cached_fd, F_DUPFD_CLOEXEC, 0);
 		if (fd < 0)
 			fd = -errno;
 	} else {
-		fd = node_open_id(&mount->nodes, node, flags);
+		fd = node_open_id(&mount->nodes, node, O_WRONLY);
 	}
 	if (fd < 0 && image) {
 		image_close(&mount->images, image, false);
@@ -221,6 +217,8 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 		fuse_reply_err(req, EBADF);
 		return;
 	}
+	if (fuse_req_ctx(req)->uid)
+		image_drop_privileges(image);
 	range_hold(&image->ranges, &held, align_down(offset, SLOT_PAGE),
 		   align_up(offset + length, SLOT_PAGE));
 	rc = fallocate(image->cached_fd, mode, offset, length) < 0 ? -errno : 0;
@@ -287,7 +285,7 @@ static void hold_both(struct image *a, struct held_range *held_a, struct image *
 		range_hold(&b->ranges, held_b, 0, UINT64_MAX);
 }
 
-int64_t copy_range(struct mount *mount, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
+int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
 		   uint64_t off_out, uint64_t length)
 {
 	struct image *in = image_of(mount, fh_in), *out = image_of(mount, fh_out);
@@ -296,6 +294,8 @@ int64_t copy_range(struct mount *mount, uint64_t fh_in, uint64_t off_in, uint64_
 
 	if (!in || !out)
 		return -EBADF;
+	if (uid)
+		image_drop_privileges(out);
 	hold_both(in, &held_in, out, &held_out);
 	size = image_size(in);
 	if (size < 0 || off_in >= (uint64_t)size)
@@ -314,8 +314,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	/* This answer has 32 bits for the length; a block is never cut. */
-	int64_t n = copy_range(mount_of(req), fi_in->fh, off_in, fi_out->fh, off_out,
-			       MIN(len, 1u << 31));
+	int64_t n = copy_range(mount_of(req), fuse_req_ctx(req)->uid, fi_in->fh, off_in, fi_out->fh,
+			       off_out, MIN(len, 1u << 31));
 
 	(void)ino_in;
 	(void)ino_out;
@@ -334,7 +334,8 @@ void raw_copy_file_range_64(struct mount *mount, const struct meta_message *mess
 	int64_t n = -EINVAL;
 
 	if (message->length >= sizeof(*header) + sizeof(*in))
-		n = copy_range(mount, in->fh_in, in->off_in, in->fh_out, in->off_out, in->len);
+		n = copy_range(mount, header->uid, in->fh_in, in->off_in, in->fh_out, in->off_out,
+			       in->len);
 	out.bytes_copied = n;
 	raw_reply(mount, message, n < 0 ? n : 0, &out, n < 0 ? 0 : sizeof(out));
 }

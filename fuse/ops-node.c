@@ -72,10 +72,11 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_attr(req, ino);
 }
 
-static int truncate_node(struct mount *mount, fuse_ino_t ino, off_t size)
+/* OPEN: by somebody who has it open for writing, who may although others may not (any more). */
+static int truncate_node(struct mount *mount, fuse_ino_t ino, off_t size, bool open)
 {
 	struct image *image = NULL;
-	_cleanup_close_ int fd = node_file(mount, ino, O_WRONLY, &image);
+	_cleanup_close_ int fd = node_file(mount, ino, open, &image);
 	struct held_range held;
 	int rc;
 
@@ -134,7 +135,11 @@ static int drop_privileges(const char *path, int fd)
 	(FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | \
 	 FUSE_SET_ATTR_MTIME_NOW)
 
-static int setattr(struct mount *mount, fuse_ino_t ino, const struct stat *attr, int to_set)
+#define SET_ANYTHING \
+	(SET_OWNER | SET_TIMES | FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE | FATTR_KILL_SUIDGID)
+
+static int setattr(struct mount *mount, fuse_ino_t ino, const struct stat *attr, int to_set,
+		   bool open)
 {
 	_cleanup_close_ int fd = node_open_id(&mount->nodes, ino, O_PATH);
 	char path[PROC_PATH_MAX];
@@ -143,10 +148,11 @@ static int setattr(struct mount *mount, fuse_ino_t ino, const struct stat *attr,
 	if (fd < 0)
 		return fd;
 	proc_path(path, fd);
-	if (to_set & SET_OWNER)
+	/* chown(-1, -1) asks for nothing, but ends privileges all the same. */
+	if (to_set & SET_OWNER || !(to_set & SET_ANYTHING))
 		rc = set_owner(fd, attr, to_set);
 	if (!rc && (to_set & FUSE_SET_ATTR_SIZE))
-		rc = truncate_node(mount, ino, attr->st_size);
+		rc = truncate_node(mount, ino, attr->st_size, open);
 	if (!rc && (to_set & FATTR_KILL_SUIDGID))
 		rc = drop_privileges(path, fd);
 	if (!rc && (to_set & FUSE_SET_ATTR_MODE))
@@ -159,9 +165,8 @@ static int setattr(struct mount *mount, fuse_ino_t ino, const struct stat *attr,
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		struct fuse_file_info *fi)
 {
-	int rc = setattr(mount_of(req), ino, attr, to_set);
+	int rc = setattr(mount_of(req), ino, attr, to_set, fi);
 
-	(void)fi;
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else

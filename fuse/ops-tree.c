@@ -114,17 +114,19 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *n
 	intent_end(&intent);
 }
 
-/* NAME is about to go, perhaps the last one of a file that is open: a successor could not open it
- * any more. */
-static int keep_if_open(struct mount *mount, int dir, const char *name)
+/* NAME is about to go, perhaps the last one of something that is in use: neither we nor a successor
+ * could open it any more. */
+static int keep_if_used(struct mount *mount, int dir, const char *name)
 {
 	_cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	uint64_t node = fd < 0 ? 0 : node_find(&mount->nodes, fd);
 	struct image *image;
-	uint64_t node;
 	int rc;
 
-	node = fd < 0 ? 0 : node_find(&mount->nodes, fd);
-	image = node ? image_find(&mount->images, node) : NULL;
+	if (!node)
+		return 0;
+	node_hold(&mount->nodes, node, fd);
+	image = image_find(&mount->images, node);
 	if (!image)
 		return 0;
 	rc = image_keep(&mount->images, image);
@@ -140,7 +142,7 @@ static int remove_at(fuse_req_t req, int dir, const char *name, int flags,
 
 	if (intent->resumed && intent->before[0].existed && !now.existed)
 		return 0;
-	rc = flags & AT_REMOVEDIR ? 0 : keep_if_open(mount_of(req), dir, name);
+	rc = keep_if_used(mount_of(req), dir, name);
 	if (rc < 0)
 		return rc;
 	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
@@ -211,7 +213,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	if (rc == 0)
 		intent_begin(mount, meta_unique(), &names, &intent);
 	if (rc == 0 && !renamed_before(&intent, &names, flags)) {
-		rc = keep_if_open(mount, to, newname);
+		rc = keep_if_used(mount, to, newname);
 		if (rc == 0 && renameat2(from, name, to, newname, flags) < 0)
 			rc = -errno;
 	}

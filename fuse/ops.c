@@ -38,7 +38,6 @@ static const struct fuse_lowlevel_ops ops = {
 	.fallocate = op_fallocate,
 	.lseek = op_lseek,
 	.copy_file_range = op_copy_file_range,
-	.setxattr = op_setxattr,
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
 	.removexattr = op_removexattr,
@@ -76,6 +75,9 @@ bool ops_raw(struct mount *mount, const struct meta_message *message)
 	const struct fuse_in_header *in = (const void *)message->bytes;
 
 	switch (in->opcode) {
+	case FUSE_SETXATTR:
+		raw_setxattr(mount, message);
+		return true;
 	case FUSE_TMPFILE:
 		raw_tmpfile(mount, message);
 		return true;

@@ -61,9 +61,10 @@ void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t node
 void caller_enter(uid_t uid, gid_t gid, mode_t umask);
 void caller_leave(void);
 
-/* The image of a node that may be open or not: a descriptor for FLAGS, to be closed by the caller;
- * *IMAGE is its open image (to be closed too) or NULL. -errno. */
-int node_file(struct mount *mount, uint64_t node, int flags, struct image **image);
+/* A descriptor to truncate a node by, to be closed by the caller: a new one, whose opening tells
+ * what is in the way, unless somebody has it open for WRITING already and asks through that. *IMAGE
+ * is its open image (to be closed too) or NULL. -errno. */
+int node_file(struct mount *mount, uint64_t node, bool writing, struct image **image);
 
 /* The families. */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
@@ -102,8 +103,6 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 			struct fuse_file_info *fi_out, size_t len, int flags);
 
-void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
-		 int flags);
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
@@ -112,11 +111,12 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 	      unsigned flags, const void *in_buf, size_t in_size, size_t out_size);
 
 /* Raw messages, answered with raw_reply(). -ENOENT: nobody waits any more. */
+void raw_setxattr(struct mount *mount, const struct meta_message *message);
 void raw_tmpfile(struct mount *mount, const struct meta_message *message);
 void raw_copy_file_range_64(struct mount *mount, const struct meta_message *message);
 int raw_reply(const struct mount *mount, const struct meta_message *message, int error,
 	      const void *data, size_t length);
 
-/* Copies within or between open files; bytes or -errno. */
-int64_t copy_range(struct mount *mount, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
+/* Copies within or between open files for a caller with UID; bytes or -errno. */
+int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
 		   uint64_t off_out, uint64_t length);

@@ -92,6 +92,12 @@ static const char *set_log_level(struct options *o, const char *value)
 
 /* ===== keys ===== */
 
+/* Beginnings of words that are not ours: what /proc/mounts shows of a FUSE mount, and mount(8)
+ * gives back at a remount; and what is for others (x-systemd.*). */
+static const char *const kernel_words[] = {
+	"user_id=", "group_id=", "rootmode=", "fd=",	 "max_read=",
+	"blksize=", "x-",	 "X-",	      "comment="};
+
 /* Our own keys. SET returns what would have been good, or NULL if the value was. */
 static const struct key {
 	const char *name;
@@ -180,8 +186,10 @@ static bool set_flag(struct options *o, const char *word)
 		o->remount = true;
 		return true;
 	}
-	/* For others than the filesystem: x-systemd.*, x-gvfs-*, and mount's own comment=. */
-	return !strncmp(word, "x-", 2) || !strncmp(word, "X-", 2) || !strncmp(word, "comment=", 8);
+	for (size_t i = 0; i < ARRAY_SIZE(kernel_words); i++)
+		if (!strncmp(word, kernel_words[i], strlen(kernel_words[i])))
+			return true;
+	return false;
 }
 
 /* One `key=value` or word of a -o list. */

@@ -37,5 +37,8 @@ static inline uint64_t protocol_features(const struct protocol *protocol)
 	return protocol->out.flags | (uint64_t)protocol->out.flags2 << 32;
 }
 
+/* The name of a request, for messages. */
+const char *protocol_opcode(unsigned opcode);
+
 /* What the running kernel speaks, found by asking it (needs root). Protocol 7.minor; -errno. */
 int protocol_kernel_minor(void);

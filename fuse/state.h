@@ -42,6 +42,8 @@ struct node {
 
 _Static_assert(sizeof(struct node) == 128, "node records are two cache lines");
 
+#define NODE_ERROR (1u << 1) /* the last close met an error that nobody has heard of */
+
 /* A filesystem below the pool's root: the pool's own, a Btrfs subvolume, a mount. */
 struct device {
 	_Atomic uint64_t id; /* st_dev + 1 */

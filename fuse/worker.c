@@ -93,6 +93,7 @@ static void done_fsync(struct io *io)
 	send_reply(request->worker, request->unique, error, NULL, 0);
 	/* Not before: if we die in between, the one that is asked again shall tell it. */
 	atomic_store(&file->error_seen, heard);
+	image_told(io->image, heard);
 	done(request);
 }
 
@@ -181,6 +182,8 @@ static bool decode(struct worker *worker, struct slot *slot, size_t length)
 		send_reply(worker, unique, -EIO, NULL, 0);
 		return false;
 	}
+	log_trace("%s: node %lu, request %lu, %zu bytes", protocol_opcode(header->opcode),
+		  (unsigned long)header->nodeid, (unsigned long)unique, length);
 	switch (header->opcode) {
 	case FUSE_READ:
 		started = start_read(worker, slot, length);
