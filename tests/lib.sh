@@ -123,10 +123,11 @@ settle()
 	for f in "$TMP"/sanitizer.*; do
 		[ ! -s "$f" ] || { cat "$f"; rc=1; }
 	done
-	if { findmnt -rno TARGET | grep "^$TMP/"; survivors; } >"$TMP/left"; [ -s "$TMP/left" ]; then
-		cat "$TMP/left"
-		rc=1
-	fi
+	{
+		findmnt -rno TARGET | sed -n "s|^$TMP/|left behind: mount &|p"
+		survivors
+	} >"$TMP/left"
+	[ ! -s "$TMP/left" ] || { cat "$TMP/left"; rc=1; }
 	exit $rc
 }
 
@@ -152,6 +153,7 @@ loop()
 	local file=$1
 	shift
 	LOOP=$(losetup --find --show "$@" "$file")
+	losetup -n -O NAME,BACK-MAJ:MIN,BACK-INO "$LOOP" | tr -s ' ' >>"$TMP/loops"
 	defer unloop "$LOOP"
 }
 
@@ -176,12 +178,13 @@ format()
 	esac
 }
 
-# pool KIND [FILE]: a filesystem at $POOL, on $POOL_LOOP, in FILE ($TMP/pool of 1 GiB)
+# pool KIND [FILE]: a filesystem at $POOL, on $POOL_LOOP, in FILE ($TMP/pool); POOL_SIZE (1G) and
+# POOL_SECTOR (512) in the environment are heeded
 pool()
 {
 	local kind=$1 file=${2:-$TMP/pool}
 	[ $# -gt 1 ] || truncate -s "${POOL_SIZE:-1G}" "$file"
-	loop "$file" --direct-io=on
+	loop "$file" --direct-io=on --sector-size "${POOL_SECTOR:-512}"
 	POOL_LOOP=$LOOP
 	POOL=$TMP/pool.$kind
 	format "$kind" "$POOL_LOOP"
