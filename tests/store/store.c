@@ -28,6 +28,7 @@
  *		byte=C		a write whose data begin with the character C
  *		times=N		the next N of them, then the rule is spent
  *		after=N		lets N of them pass first
+ *		chance=P	P percent of them, at random
  *
  * The first rule that matches and is not spent decides. A rule with `fail` or `short` leaves out
  *what it does not do: the data of a failed write are not stored. A held request is done when it is
@@ -77,7 +78,7 @@ struct rule {
 	enum op op;
 	char file[64];
 	uint64_t from, to;
-	int byte;
+	int byte, chance;
 	unsigned long after, times;
 	struct rule *next;
 };
@@ -107,7 +108,7 @@ static bool matches(const struct rule *r, const struct request *q)
 static struct rule *decide(const struct request *q)
 {
 	for (struct rule *r = rules; r; r = r->next) {
-		if (!r->times || !matches(r, q))
+		if (!r->times || !matches(r, q) || rand() % 100 >= r->chance)
 			continue;
 		if (r->after) {
 			r->after--;
@@ -244,6 +245,8 @@ static bool parse_condition(char *word, struct rule *r)
 		r->times = strtoul(value, NULL, 0);
 	else if (!strcmp(word, "after"))
 		r->after = strtoul(value, NULL, 0);
+	else if (!strcmp(word, "chance"))
+		r->chance = atoi(value);
 	else
 		return false;
 	return true;
@@ -271,7 +274,7 @@ static bool parse_action(const char *word, char **rest, struct rule *r)
 
 static int add_rule(char *word, char **rest)
 {
-	struct rule new = {.byte = -1, .times = -1}, *r, **at = &rules;
+	struct rule new = {.byte = -1, .chance = 100, .times = -1}, *r, **at = &rules;
 	int op;
 
 	if (!parse_action(word, rest, &new))

@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# lib.sh - what the tests of survival share, on top of ../lib.sh:
+#
+#	keeper                          # sets KEEPER, the parent of the workers
+#	slay 40 300 KILL SEGV           # 40 deaths at random moments (tests/tools/slay.c)
+#	tally deaths 40; tally pause 75 # what tests/run sums up at its end
+#
+# SURVIVE_KILLS=N multiplies the deaths, and the time, of the tests that kill at random (1).
+. "${BASH_SOURCE[0]%/*}/../lib.sh"
+# shellcheck disable=SC2034
+TIMES=${SURVIVE_KILLS:-1}
+
+# tally deaths|pause|errors NUMBER: pauses in milliseconds
+tally() { echo "$1 $2" >>"$STATE/survived"; }
+
+count_failure()
+{
+	local rc=$?
+	[ $rc -eq 0 ] || [ $rc -eq 77 ] || [ $rc -eq 78 ] || tally errors 1
+	return $rc
+}
+trap 'count_failure; settle' EXIT
+
+keeper() { KEEPER=$(pgrep -x bouncefs --parent 1); }
+
+worker() { pgrep --parent "$KEEPER"; }
+
+# replaced PID: another worker is there, and serves
+replaced()
+{
+	local w
+	w=$(worker) && [ "$w" != "$1" ] && [ "$(ps -o nlwp= -p "$w")" -gt 2 ]
+}
+
+# kill_worker [SIGNAL]: does not wait for the next one
+kill_worker()
+{
+	kill "-${1:-KILL}" "$(worker)"
+	tally deaths 1
+}
+
+# slay DEATHS GAP SIGNAL...: sets DEATHS
+slay()
+{
+	local deaths=$1 gap=$2 s numbers=()
+	shift 2
+	for s; do numbers+=("$(kill -l "$s")"); done
+	DEATHS=$("$TOOLS/slay" "$KEEPER" "$deaths" "$gap" "${numbers[@]}") ||
+		die "the keeper has ended after $DEATHS deaths"
+	tally deaths "$DEATHS"
+}
+
+descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
+memory() { awk '/^Pss:/ { print $2 }' "/proc/$1/smaps_rollup"; }

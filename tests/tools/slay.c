@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * slay - kills a daemon's worker at random moments
+ *
+ *	slay KEEPER DEATHS GAP SIGNAL...
+ *
+ * Sends the child of process KEEPER one signal after the other (numbers), DEATHS times: at once
+ *when it has been started (one in eight), or up to GAP milliseconds later. At most three in a row
+ *die before they have threads, which is when they begin to serve: a keeper may give up after five.
+ * Ends early when KEEPER does. Prints the number of deaths.
+ */
+#include <err.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define YOUNG_MAX 3
+
+static void sleep_us(long us)
+{
+	struct timespec t = {us / 1000000, us % 1000000 * 1000};
+
+	nanosleep(&t, NULL);
+}
+
+static bool gone(pid_t pid)
+{
+	return kill(pid, 0) && errno == ESRCH;
+}
+
+/* 0 if it has none. */
+static pid_t child_of(pid_t pid)
+{
+	char path[64], text[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (!fgets(text, sizeof(text), f))
+		*text = '\0';
+	fclose(f);
+	return atoi(text);
+}
+
+/* The field NAME of /proc/PID/status begins with VALUE. */
+static bool status_is(pid_t pid, const char *name, const char *value)
+{
+	char path[64], line[256];
+	bool is = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, strlen(name)))
+			is = !strncmp(line + strlen(name) + 2, value, strlen(value));
+	if (f)
+		fclose(f);
+	return is;
+}
+
+static bool serves(pid_t pid)
+{
+	return !status_is(pid, "Threads", "1\n");
+}
+
+static pid_t next_worker(pid_t keeper, pid_t last)
+{
+	while (!gone(keeper)) {
+		pid_t pid = child_of(keeper);
+
+		if (pid && pid != last && !status_is(pid, "State", "Z"))
+			return pid;
+		sleep_us(500);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int deaths = 0, young = 0, wanted, gap;
+	pid_t keeper, worker = 0;
+
+	if (argc < 5) {
+		fprintf(stderr, "usage: slay KEEPER DEATHS GAP SIGNAL...\n");
+		return 2;
+	}
+	keeper = atoi(argv[1]);
+	wanted = atoi(argv[2]);
+	gap = atoi(argv[3]);
+	srand(getpid() ^ time(NULL));
+	while (deaths < wanted && (worker = next_worker(keeper, worker))) {
+		if (young < YOUNG_MAX && rand() % 8 == 0)
+			sleep_us(rand() % 5000);
+		else
+			sleep_us(rand() % (gap * 1000L));
+		while (young == YOUNG_MAX && !serves(worker) && !gone(worker))
+			sleep_us(1000);
+		young = serves(worker) ? 0 : young + 1;
+		if (kill(worker, atoi(argv[4 + deaths % (argc - 4)])) == 0)
+			deaths++;
+	}
+	printf("%d\n", deaths);
+	return deaths < wanted;
+}
