@@ -5,11 +5,12 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #include "abi.h"
@@ -260,27 +261,18 @@ static void arm_poll(struct worker *worker)
 {
 	struct io_uring_sqe *sqe = lane_sqe(worker->lane, &worker->poll_op);
 
-	io_uring_prep_poll_add(sqe, LANE_FILE_DEVICE, POLLIN);
+	/* Exclusive: a request wakes one worker and not all. */
+	io_uring_prep_poll_add(sqe, LANE_FILE_DEVICE, POLLIN | EPOLLEXCLUSIVE);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	worker->polling = true;
 }
 
-static void pin(struct worker *worker)
+/* Each answer ends a block request of the loop device above, whose softirq wakes ksoftirqd from our
+ * context: of equal priority it would preempt us at every reply. */
+static void raise_priority(void)
 {
-	cpu_set_t allowed, one;
-	unsigned nth = worker->lane->index;
-
-	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
-		return;
-	nth %= CPU_COUNT(&allowed);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &allowed) || nth-- > 0)
-			continue;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		sched_setaffinity(0, sizeof(one), &one);
-		return;
-	}
+	if (setpriority(PRIO_PROCESS, 0, -20) < 0)
+		log_info("setpriority: %s", strerror(errno));
 }
 
 static void *worker_thread(void *arg)
@@ -289,7 +281,7 @@ static void *worker_thread(void *arg)
 	int rc;
 
 	pthread_setname_np(pthread_self(), "bouncefs/worker");
-	pin(worker);
+	raise_priority();
 	rc = lane_enable(worker->lane);
 	while (rc == 0 && !worker->stopping) {
 		while (worker->readable && !worker->gone && !worker->draining && receive(worker))
