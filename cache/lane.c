@@ -92,6 +92,37 @@ static int ring_init(struct lane *lane, unsigned slots)
 					   IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED);
 }
 
+/* What the ring may be asked to do from now on, whoever asks. seccomp does not see it: a ring opens
+ * files where openat(2) is forbidden. */
+static int restrict_ring(struct lane *lane)
+{
+	static const uint8_t registers[] = {IORING_REGISTER_FILES_UPDATE,
+					    IORING_REGISTER_ENABLE_RINGS, IORING_REGISTER_RING_FDS};
+	static const uint8_t operations[] = {
+		IORING_OP_READ,	   IORING_OP_READ_FIXED,
+		IORING_OP_WRITE,   IORING_OP_WRITE_FIXED,
+		IORING_OP_FSYNC,   IORING_OP_FALLOCATE,
+		IORING_OP_FADVISE, IORING_OP_POLL_ADD,
+		IORING_OP_TIMEOUT, IORING_OP_SYNC_FILE_RANGE,
+	};
+	struct io_uring_restriction r[ARRAY_SIZE(registers) + ARRAY_SIZE(operations) + 1] = {0};
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
+		r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_REGISTER_OP,
+						       .register_op = registers[i]};
+	for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
+		r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
+						       .sqe_op = operations[i]};
+	r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+					       .sqe_flags = IOSQE_FIXED_FILE};
+	/* Not exported by liburing 2.3, like io_uring_enable_rings(). */
+	return syscall(SYS_io_uring_register, lane->ring.ring_fd, IORING_REGISTER_RESTRICTIONS, r,
+		       n) < 0
+		       ? -errno
+		       : 0;
+}
+
 static int register_all(struct lane *lane, unsigned files)
 {
 	struct iovec iov[64];
@@ -132,6 +163,8 @@ int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slo
 	if (rc < 0)
 		goto exit_ring;
 	rc = register_all(lane, files);
+	if (rc == 0)
+		rc = restrict_ring(lane);
 	if (rc < 0)
 		goto fini_pool;
 	return 0;

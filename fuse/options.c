@@ -95,8 +95,8 @@ static const char *set_log_level(struct options *o, const char *value)
 /* Beginnings of words that are not ours: what /proc/mounts shows of a FUSE mount, and mount(8)
  * gives back at a remount; and what is for others (x-systemd.*). */
 static const char *const kernel_words[] = {
-	"user_id=", "group_id=", "rootmode=", "fd=",	 "max_read=",
-	"blksize=", "x-",	 "X-",	      "comment="};
+	"user_id=",  "group_id=", "rootmode=", "fd=", "helper=", "uhelper=",
+	"max_read=", "blksize=",  "x-",	       "X-",  "comment="};
 
 /* Our own keys. SET returns what would have been good, or NULL if the value was. */
 static const struct key {

@@ -22,6 +22,7 @@
 #include "policy/log.h"
 #include "policy/util.h"
 #include "process.h"
+#include "sandbox.h"
 #include "takeover.h"
 
 /* Slots that every worker has resident, whatever `memory=` says: they guarantee progress. */
@@ -236,7 +237,10 @@ static int start(struct mount *mount, bool taken_over)
 		if (rc == 0)
 			rc = takeover_resend(mount);
 	}
-	return rc < 0 ? rc : start_threads(mount);
+	if (rc < 0)
+		return rc;
+	sandbox_enter();
+	return start_threads(mount);
 }
 
 static void report_start(const struct mount *mount, bool taken_over)
