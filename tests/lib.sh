@@ -211,7 +211,7 @@ no_daemon() { [ -z "$(pgrep -x bouncefs)" ]; }
 unbounce()
 {
 	detach "$1"
-	findmnt -t fuse.bouncefs >/dev/null || within 10 no_daemon
+	findmnt -rno TARGET -t fuse.bouncefs | grep -q "^$TMP/" || within 10 no_daemon
 }
 
 # --- the fault-injecting store (tests/store) ----------------------------------------------------

@@ -56,6 +56,18 @@ for signal in TERM INT; do
 	rm "$POOL/disk.img"
 done
 
+note "SIGTERM with files open: they are served until their last close"
+start
+exec 9<>"$MNT/disk.img"
+kill -s TERM "$(daemon)"
+unmounted() { ! mountpoint -q "$MNT"; }
+within 5 unmounted
+echo "written after" >&9
+is "daemons" "$(pgrep -xc bouncefs)" 1
+exec 9>&-
+within 5 no_daemon
+is "image below" "$(cat "$POOL/disk.img")" "written after"
+
 note "SIGHUP and SIGPIPE are no reason to leave"
 start
 kill -s HUP "$(daemon)"
