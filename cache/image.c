@@ -259,6 +259,7 @@ static void write_record(struct image *image)
 	atomic_store(&record->error_seq, 0);
 	atomic_store(&record->error, 0);
 	atomic_store(&record->witness_busy, 0);
+	atomic_store(&record->backing, 0);
 	atomic_store(&record->key, image->key);
 }
 
@@ -266,6 +267,7 @@ static void discard(struct image_table *table, struct image *image)
 {
 	bool kept = image->witness[0] >= 0;
 
+	table->keeper->ended(table->keeper->context, image->record);
 	atomic_store(&image->record->key, 0);
 	remove_image(table, image);
 	if (kept)

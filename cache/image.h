@@ -38,7 +38,8 @@ struct image_record {
 	/* Bit N: witness N is being fsynced. What it says is lost if we die before the bit is
 	 * cleared. */
 	_Atomic uint32_t witness_busy;
-	uint8_t spare[228];
+	_Atomic int32_t backing; /* the kernel's number for reading it past us; 0: none */
+	uint8_t spare[224];
 };
 _Static_assert(sizeof(struct image_record) == 256, "image records have a fixed size");
 
@@ -77,11 +78,14 @@ struct image {
 	_Atomic uint64_t reads, writes, read_bytes, written_bytes, errors;
 };
 
-/* Who keeps descriptors beyond our death (fuse/keep.h). */
+/* Who keeps what an image has outside the process (fuse/takeover.h). */
 struct image_keeper {
+	void *context;
 	/* Returns when they are kept. -errno. */
 	int (*keep)(unsigned index, const int *witnesses, unsigned n);
 	void (*forget)(unsigned index);
+	/* The last close: the record is about to be free. */
+	void (*ended)(void *context, const struct image_record *record);
 };
 
 #define IMAGE_BUCKETS 1024

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <linux/fuse.h>
+#include <string.h>
 
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36) /* 7.39, Linux 6.6 */
@@ -13,6 +14,13 @@
 #ifndef FUSE_PASSTHROUGH
 #define FUSE_PASSTHROUGH (1ULL << 37) /* 7.40, Linux 6.9 */
 #define FOPEN_PASSTHROUGH (1 << 7)
+struct fuse_backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+#define FUSE_DEV_IOC_BACKING_OPEN _IOW(FUSE_DEV_IOC_MAGIC, 1, struct fuse_backing_map)
+#define FUSE_DEV_IOC_BACKING_CLOSE _IOW(FUSE_DEV_IOC_MAGIC, 2, uint32_t)
 #endif
 #ifndef FUSE_HAS_RESEND
 #define FUSE_HAS_RESEND (1ULL << 39) /* 7.40, Linux 6.9 */
@@ -28,6 +36,17 @@
 struct copy_file_range_out_64 {
 	uint64_t bytes_copied;
 };
+
+/* Where newer headers have fuse_init_out.max_stack_depth and fuse_open_out.backing_id. */
+static inline void init_out_set_stack_depth(struct fuse_init_out *out, uint32_t depth)
+{
+	memcpy((char *)out + 36, &depth, sizeof(depth));
+}
+
+static inline void open_out_set_backing(struct fuse_open_out *out, int32_t id)
+{
+	memcpy((char *)out + 12, &id, sizeof(id));
+}
 
 /* What lies before the payload of a WRITE: the same on every protocol since 7.9. */
 #define WRITE_HEADERS (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))

@@ -21,6 +21,7 @@ struct mount {
 	struct state state;
 	struct node_table nodes;
 	struct image_table images;
+	struct image_keeper image_keeper;
 	struct lane *lanes; /* one a worker */
 	struct worker *workers;
 	unsigned nworkers;

@@ -19,17 +19,47 @@
 
 /* ===== open ===== */
 
+/* The kernel shall read the file itself: all opens of one file under one number. 0 if it cannot be.
+ */
+static int32_t backing_of(struct mount *mount, uint64_t fh)
+{
+	struct image *image = image_at(&mount->images, file_get(&mount->state, fh)->image);
+	struct fuse_backing_map map = {.fd = image->cached_fd};
+	int32_t id = atomic_load(&image->record->backing), none = 0;
+
+	if (id || !(protocol_features(&mount->protocol) & FUSE_PASSTHROUGH))
+		return id;
+	id = ioctl(mount->device_fd, FUSE_DEV_IOC_BACKING_OPEN, &map);
+	if (id < 0) {
+		log_warn("passthrough: %s", strerror(errno));
+		return 0;
+	}
+	/* Two that open it at once: one number stays. */
+	if (!atomic_compare_exchange_strong(&image->record->backing, &none, id)) {
+		ioctl(mount->device_fd, FUSE_DEV_IOC_BACKING_CLOSE, &id);
+		return none;
+	}
+	return id;
+}
+
 /* libfuse 3.14 has no way to say FOPEN_PARALLEL_DIRECT_WRITES: the answers to OPEN, CREATE and
  * TMPFILE are made here. */
 void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t node, uint64_t fh)
 {
 	bool image = atomic_load(&node_get(&mount->nodes, node)->flags) & NODE_IMAGE;
+	int32_t backing = backing_of(mount, fh);
 
 	*out = (struct fuse_open_out){
 		.fh = fh,
-		.open_flags = image ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH
-				    : FOPEN_NOFLUSH | FOPEN_KEEP_CACHE,
+		.open_flags = FOPEN_NOFLUSH,
 	};
+	if (backing) {
+		out->open_flags |= FOPEN_PASSTHROUGH;
+		open_out_set_backing(out, backing);
+	} else {
+		out->open_flags |=
+			image ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES : FOPEN_KEEP_CACHE;
+	}
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

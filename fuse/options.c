@@ -58,6 +58,12 @@ static const char *set_memory(struct options *o, const char *value)
 	return NULL;
 }
 
+static const char *set_passthrough(struct options *o, const char *value)
+{
+	o->passthrough = true;
+	return strcmp(value, "ro") ? "ro" : NULL;
+}
+
 static const char *set_dirty_limit(struct options *o, const char *value)
 {
 	uint64_t n;
@@ -117,6 +123,8 @@ static const struct key {
 	{"log-level", "LEVEL", set_log_level,
 	 "error, warning, info, debug or trace (default: info)"},
 	{"memory", "MIB", set_memory, "bounce buffers of all workers together (default: 48)"},
+	{"passthrough", "ro", set_passthrough,
+	 "on a read-only mount, let the kernel read the files itself (Linux 6.9)"},
 	{"threads", "N", set_threads, "workers (default: one a CPU, at most 8)"},
 };
 
@@ -302,6 +310,10 @@ static bool complete(struct options *o)
 {
 	if (!o->source || !o->mountpoint) {
 		fprintf(stderr, "bouncefs: needs SOURCE and MOUNTPOINT; see bouncefs --help\n");
+		return false;
+	}
+	if (o->passthrough && !(o->mount_flags & MS_RDONLY)) {
+		fprintf(stderr, "bouncefs: passthrough=ro needs a read-only mount (option ro)\n");
 		return false;
 	}
 	/* A worker must not look at its own mount point: nobody would answer. */

@@ -23,6 +23,7 @@ struct options {
 
 	enum cache_mode cache;
 	uint64_t dirty_limit; /* bytes */
+	bool passthrough;     /* reads of a read-only mount go past us */
 	unsigned threads;     /* workers; 0: one a CPU */
 	unsigned memory;      /* MiB of bounce buffers, all workers together */
 	const char *images;   /* patterns of image names, separated by ':' */

@@ -67,10 +67,8 @@ static uint64_t offered(const struct protocol *protocol)
 	return flags;
 }
 
-static void decide(struct protocol *protocol)
+static void decide(struct protocol *protocol, uint64_t features)
 {
-	uint64_t features = 0;
-
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		features |= wanted[i].flag;
 	features &= offered(protocol);
@@ -87,6 +85,9 @@ static void decide(struct protocol *protocol)
 		.max_pages = PAYLOAD_MAX / SLOT_PAGE,
 		.time_gran = 1,
 	};
+	/* Nothing that is stacked itself may lie below. */
+	if (features & FUSE_PASSTHROUGH)
+		init_out_set_stack_depth(&protocol->out, 1);
 }
 
 static int read_init(struct protocol *protocol, int device_fd, uint64_t *unique)
@@ -109,7 +110,7 @@ static int read_init(struct protocol *protocol, int device_fd, uint64_t *unique)
 	return 0;
 }
 
-int protocol_negotiate(struct protocol *protocol, int device_fd)
+int protocol_negotiate(struct protocol *protocol, int device_fd, uint64_t extra)
 {
 	struct fuse_out_header header = {.len = sizeof(header) + sizeof(protocol->out)};
 	struct iovec reply[] = {
@@ -122,7 +123,7 @@ int protocol_negotiate(struct protocol *protocol, int device_fd)
 		return rc;
 	if (protocol->in.major != FUSE_KERNEL_VERSION || protocol->in.minor < MINOR_MIN)
 		return -EPROTO;
-	decide(protocol);
+	decide(protocol, extra);
 	return writev(device_fd, reply, ARRAY_SIZE(reply)) < 0 ? -errno : 0;
 }
 

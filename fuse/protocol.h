@@ -20,8 +20,9 @@ struct protocol {
 	struct fuse_init_out out;
 };
 
-/* Reads FUSE_INIT from DEVICE_FD and answers it. -errno; -EPROTO for a kernel that is too old. */
-int protocol_negotiate(struct protocol *protocol, int device_fd);
+/* Reads FUSE_INIT from DEVICE_FD and answers it. EXTRA are features (FUSE_*) asked for beyond the
+ * usual ones. -errno; -EPROTO for a kernel that is too old. */
+int protocol_negotiate(struct protocol *protocol, int device_fd, uint64_t extra);
 
 /* A libfuse session that answers on DEVICE_FD, which it owns from now on. NULL on failure. */
 struct fuse_session *protocol_session(const struct protocol *protocol, int device_fd,

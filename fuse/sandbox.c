@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "abi.h"
 #include "policy/log.h"
 #include "policy/util.h"
 
@@ -160,8 +161,16 @@ static const int allowed[] = {
 };
 
 static const unsigned long allowed_ioctls[] = {
-	FICLONERANGE,	   FS_IOC_GETFLAGS,	 FS_IOC_SETFLAGS,	FS_IOC_FSGETXATTR,
-	FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY, FS_IOC_MEASURE_VERITY, BTRFS_IOC_SPACE_INFO,
+	FICLONERANGE,
+	FS_IOC_GETFLAGS,
+	FS_IOC_SETFLAGS,
+	FS_IOC_FSGETXATTR,
+	FS_IOC_FSSETXATTR,
+	FS_IOC_ENABLE_VERITY,
+	FS_IOC_MEASURE_VERITY,
+	BTRFS_IOC_SPACE_INFO,
+	FUSE_DEV_IOC_BACKING_OPEN,
+	FUSE_DEV_IOC_BACKING_CLOSE,
 };
 
 static int add_rules(scmp_filter_ctx filter)

@@ -92,7 +92,8 @@ static int connect_kernel(struct mount *mount)
 	rc = mountpoint_mount(o->source, o->mountpoint, o->mount_flags, mount->device_fd);
 	if (rc < 0)
 		return complain(rc, "%s: mount", o->mountpoint);
-	rc = protocol_negotiate(&mount->protocol, mount->device_fd);
+	rc = protocol_negotiate(&mount->protocol, mount->device_fd,
+				o->passthrough ? FUSE_PASSTHROUGH : 0);
 	if (rc < 0) {
 		mountpoint_unmount(o->mountpoint, true);
 		return complain(rc, "FUSE protocol");
@@ -227,9 +228,10 @@ static int start(struct mount *mount, bool taken_over)
 	if (mount->gone_fd < 0)
 		return -errno;
 	rc = make_lanes(mount);
+	takeover_image_keeper(mount, &mount->image_keeper);
 	if (rc == 0)
 		rc = image_table_init(&mount->images, mount->state.header->images,
-				      mount->state.images, &image_witness_keeper, mount->lanes,
+				      mount->state.images, &mount->image_keeper, mount->lanes,
 				      mount->nworkers);
 	if (rc == 0 && taken_over) {
 		rc = file_restore(mount);
@@ -252,6 +254,11 @@ static void report_start(const struct mount *mount, bool taken_over)
 			 file_count(mount));
 	} else {
 		protocol_log(&mount->protocol, "/dev/fuse");
+		if (mount->options.passthrough &&
+		    !(protocol_features(&mount->protocol) & FUSE_PASSTHROUGH))
+			log_warn(
+				"this kernel has no FUSE passthrough (needs Linux 6.9): reads come "
+				"to the daemon");
 		if (!survives)
 			log_warn("this kernel cannot send requests again (needs Linux 6.9): if the "
 				 "daemon dies, they are aborted");

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,10 +47,24 @@ static void forget_witnesses(unsigned index)
 		keep_remove(image_witness_name(name, index, i));
 }
 
-const struct image_keeper image_witness_keeper = {
-	.keep = keep_witnesses,
-	.forget = forget_witnesses,
-};
+static void image_ended(void *context, const struct image_record *record)
+{
+	const struct mount *mount = context;
+	int32_t backing = atomic_load(&record->backing);
+
+	if (backing && ioctl(mount->device_fd, FUSE_DEV_IOC_BACKING_CLOSE, &backing) < 0)
+		log_warn("passthrough: %s", strerror(errno));
+}
+
+void takeover_image_keeper(struct mount *mount, struct image_keeper *keeper)
+{
+	*keeper = (struct image_keeper){
+		.context = mount,
+		.keep = keep_witnesses,
+		.forget = forget_witnesses,
+		.ended = image_ended,
+	};
+}
 
 /* ===== the fence ===== */
 

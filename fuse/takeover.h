@@ -44,4 +44,4 @@ bool takeover_is_poison(const struct mount *mount, uint64_t unique);
 int takeover_resend(struct mount *mount);
 
 const char *image_witness_name(char *name, unsigned index, unsigned witness);
-extern const struct image_keeper image_witness_keeper;
+void takeover_image_keeper(struct mount *mount, struct image_keeper *keeper);
