@@ -178,6 +178,11 @@ close_wake:
 	return rc;
 }
 
+void lane_attend(struct lane *lane)
+{
+	lane->attended = true;
+}
+
 int lane_enable(struct lane *lane)
 {
 	/* io_uring_enable_rings() is declared but not exported by liburing 2.3. */
@@ -186,13 +191,13 @@ int lane_enable(struct lane *lane)
 		return -errno;
 	io_uring_register_ring_fd(&lane->ring);
 	arm_wake(lane);
-	lane->enabled = true;
 	return 0;
 }
 
 void lane_disable(struct lane *lane)
 {
-	lane->enabled = false;
+	lane->attended = false;
+	run_inbox(lane);
 }
 
 void lane_fini(struct lane *lane)
@@ -264,7 +269,7 @@ int lane_set_file(struct lane *lane, unsigned index, int fd)
 	};
 
 	sem_init(&update.done, 0, 0);
-	if (lane->enabled)
+	if (lane->attended)
 		lane_post(lane, &update.work);
 	else
 		update_file(&update.work);

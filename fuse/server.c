@@ -215,6 +215,8 @@ static int start_threads(struct mount *mount)
 {
 	int rc = meta_start(mount);
 
+	for (unsigned i = 0; i < mount->nworkers; i++)
+		lane_attend(&mount->lanes[i]);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++)
 		rc = worker_start(&mount->workers[i]);
 	return rc;
