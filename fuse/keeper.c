@@ -347,6 +347,16 @@ static int give_up(const char *why)
 	return 1;
 }
 
+/* The first worker was killed before it was ready, perhaps with the mount already made. */
+static int give_up_start(int status)
+{
+	describe_death(status);
+	drop_all();
+	if (mountpoint_is_dead(keeper.mountpoint))
+		mountpoint_unmount(keeper.mountpoint, true);
+	return 1;
+}
+
 /* What to do about a worker's end: -1 a successor runs, else the keeper's own exit status. */
 static int handle_death(int status)
 {
@@ -355,7 +365,7 @@ static int handle_death(int status)
 	if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || !keeper.mounted))
 		return WEXITSTATUS(status);
 	if (!keeper.mounted)
-		return 1;
+		return give_up_start(status);
 	describe_death(status);
 	if (keeper.stopping)
 		return 0; /* the manager's store has it all, for our successor */
