@@ -29,8 +29,8 @@ worker() { pgrep --parent "$KEEPER"; }
 # replaced PID: another worker is there, and serves
 replaced()
 {
-	local w
-	w=$(worker) && [ "$w" != "$1" ] && [ "$(ps -o nlwp= -p "$w")" -gt 2 ]
+	local w threads
+	w=$(worker) && [ "$w" != "$1" ] && threads=$(ps -o nlwp= -p "$w") && [ "$threads" -gt 2 ]
 }
 
 # kill_worker [SIGNAL]: does not wait for the next one
@@ -76,6 +76,9 @@ arm()
 	# struct die, in the byte order of this machine
 	perl -e 'print pack("lll", @ARGV)' "$2" 0 "$who" 1<>"$DIE"
 }
+
+# dead AFTER: more deaths than AFTER
+dead() { [ "$(died)" -gt "$1" ]; }
 
 # died: how often they did so far
 died() { od -A n -t d4 -j 12 -N 4 "$DIE"; }
