@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "policy/facts.h"
 #include "policy/log.h"
 #include "policy/util.h"
 
@@ -38,7 +38,7 @@ void image_table_fini(struct image_table *table)
 
 		if (!image)
 			continue;
-		if (image->writers && image->traits->flush && fsync(image->fd) < 0)
+		if (image->writers && image->traits->flush && fsync(image->cached_fd) < 0)
 			log_err("sync at the end: %s", strerror(errno));
 		close_files(image);
 		free(image);
@@ -104,28 +104,6 @@ static uint32_t direct_align(int fd)
 	return stx.stx_dio_offset_align;
 }
 
-/* Decides what CACHE_AUTO means for this file. */
-static void choose_mode(struct image *image, const struct image_request *request, int fd)
-{
-	struct file_facts facts;
-
-	image->mode = request->mode;
-	image->reason = request->mode_source;
-	if (!request->is_image) {
-		image->mode = CACHE_WRITEBACK;
-		image->reason = "not an image";
-	} else if (request->mode == CACHE_AUTO) {
-		unsigned pick;
-
-		if (facts_gather(fd, &facts) < 0)
-			facts = (struct file_facts){0};
-		pick = auto_pick(&facts);
-		image->mode = auto_mode(pick);
-		image->reason = auto_reason(pick);
-	}
-	image->traits = cache_traits(image->mode);
-}
-
 static int register_files(struct image_table *table, struct image *image)
 {
 	for (unsigned i = 0; image->fixed && i < table->nlanes; i++) {
@@ -152,50 +130,72 @@ static int replace_fd(int *where, int fd)
 	return dup3(given, *where, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
-/* Opens the direct descriptor if the mode wants one and the file takes it. */
-static int open_direct(struct image *image, const struct image_request *request, int access)
+/* Direct I/O cannot be had: what promises the same through the page cache. */
+static void avoid_direct_io(struct settings *settings)
 {
-	uint32_t align = direct_align(image->cached_fd);
-	int fd = align ? request->open(request->context, access | O_DIRECT) : -EINVAL;
+	bool dsync = cache_traits(settings->value[SETTING_CACHE])->dsync;
 
-	if (fd >= 0) {
-		image->align = align;
-		return replace_fd(&image->fd, fd);
-	}
-	if (fd != -EINVAL)
-		return fd;
-	if (image->mode == CACHE_NONE)
-		log_info("no direct I/O on this file: cache=writeback instead of none");
-	image->mode = CACHE_WRITEBACK;
-	image->traits = cache_traits(image->mode);
-	image->reason = "no direct I/O on this file";
+	settings->value[SETTING_CACHE] = dsync ? CACHE_WRITETHROUGH : CACHE_WRITEBACK;
+	settings->from[SETTING_CACHE] = FROM_NO_DIRECT_IO;
+}
+
+/* *FD: a descriptor for direct I/O, or -1 where SETTINGS want none or have to be changed because
+ * the file takes none. */
+static int open_direct(const struct image *image, const struct image_request *request, bool write,
+		       struct settings *settings, int *fd)
+{
+	int access = write ? O_RDWR : O_RDONLY, rc = -EINVAL;
+
+	*fd = -1;
+	if (!cache_traits(settings->value[SETTING_CACHE])->direct)
+		return 0;
+	if (direct_align(image->cached_fd))
+		rc = request->open(request->context, access | O_DIRECT);
+	if (rc >= 0)
+		*fd = rc;
+	else if (rc == -EINVAL)
+		avoid_direct_io(settings);
+	else
+		return rc;
 	return 0;
 }
 
-/* (Re)opens the descriptors for reading, or for reading and writing. */
+static void set_settings(struct image *image, const struct settings *settings)
+{
+	const struct cache_traits *traits = cache_traits(settings->value[SETTING_CACHE]);
+
+	image->settings = *settings;
+	image->traits = traits;
+	image->align = traits->direct ? direct_align(image->cached_fd) : 1;
+	image->dirty.limit = traits->bounded ? settings->value[SETTING_DIRTY_LIMIT] : 0;
+	image->lacks_dontcache = image->lacks_zeroing = false;
+}
+
+/* Opens the descriptors for reading, or for reading and writing; if they are open, in their place,
+ * while requests may be using them. */
 static int open_files(struct image *image, const struct image_request *request, bool write)
 {
-	int access = write ? O_RDWR : O_RDONLY, rc, fd;
+	struct settings settings = image->settings;
+	int direct, rc, fd;
 
-	fd = request->open(request->context, access);
+	fd = request->open(request->context, write ? O_RDWR : O_RDONLY);
 	if (fd < 0)
 		return fd;
 	rc = replace_fd(&image->cached_fd, fd);
+	if (rc == 0 && !image->traits)
+		rc = request->resolve(request->context, image->cached_fd, &image->fixed, &settings);
+	if (rc == 0)
+		rc = open_direct(image, request, write, &settings, &direct);
 	if (rc < 0)
 		return rc;
-	if (!image->traits)
-		choose_mode(image, request, image->cached_fd);
-	image->align = 1;
-	if (image->traits->direct) {
-		rc = open_direct(image, request, access);
-		if (rc < 0)
-			return rc;
-	}
-	if (!image->traits->direct)
+	if (direct >= 0)
+		rc = replace_fd(&image->fd, direct);
+	else if (!image->traits)
 		image->fd = image->cached_fd;
+	if (rc == 0 && !image->traits)
+		set_settings(image, &settings);
 	image->writable = write;
-	image->dirty.limit = image->traits->bounded ? request->dirty_limit : 0;
-	return 0;
+	return rc;
 }
 
 static int image_create(struct image_table *table, const struct image_request *request,
@@ -210,6 +210,7 @@ static int image_create(struct image_table *table, const struct image_request *r
 	image->fixed = request->is_image;
 	image->fd = image->cached_fd = -1;
 	range_queue_init(&image->ranges);
+	dirty_init(&image->dirty);
 	rc = open_files(image, request, request->write);
 	if (rc < 0)
 		goto fail;
@@ -222,7 +223,7 @@ static int image_create(struct image_table *table, const struct image_request *r
 		goto fail;
 	}
 	*result = image;
-	return 0;
+	return 1;
 fail:
 	close_files(image);
 	free(image);
@@ -244,7 +245,7 @@ int image_open(struct image_table *table, const struct image_request *request,
 		if (rc == 0)
 			rc = register_files(table, image);
 	}
-	if (rc == 0) {
+	if (rc >= 0) {
 		image->opens++;
 		image->writers += request->write;
 		*result = image;
@@ -265,36 +266,56 @@ struct image *image_find(struct image_table *table, uint64_t key)
 	return image;
 }
 
+struct image *image_next(struct image_table *table, unsigned *index)
+{
+	struct image *image = NULL;
+
+	pthread_mutex_lock(&table->lock);
+	while (*index < table->size && !image)
+		image = table->images[(*index)++];
+	if (image)
+		image->opens++;
+	pthread_mutex_unlock(&table->lock);
+	return image;
+}
+
 static void image_destroy(struct image_table *table, struct image *image)
 {
+	if (image->traits->drop)
+		posix_fadvise(image->cached_fd, 0, 0, POSIX_FADV_DONTNEED);
 	remove_image(table, image);
 	close_files(image);
 	register_files(table, image); /* now -1: the lanes let go of it too */
 	free(image);
 }
 
-/* What a writer leaves behind is made durable with its last close, as a shutdown would expect. */
-static int sync_last_writer(struct image *image)
+/* All that was written so far is on stable storage, or the error is remembered. */
+static int flush(struct image *image)
 {
-	int rc;
+	uint64_t mark = dirty_mark(&image->dirty);
+	int rc = 0;
 
-	if (!image->traits->flush || !image->fixed || fsync(image->fd) == 0)
-		return 0;
-	rc = -errno;
-	image_remember_error(image, rc);
+	if (fsync(image->cached_fd) < 0) {
+		rc = -errno;
+		image_remember_error(image, rc);
+	}
+	dirty_cleaned(&image->dirty, mark);
 	return rc;
 }
 
 int image_close(struct image_table *table, struct image *image, bool writer)
 {
-	bool last_writer;
+	bool last_writer, sync;
 	int rc = 0;
 
 	pthread_mutex_lock(&table->lock);
 	last_writer = writer && --image->writers == 0;
+	sync = last_writer && image->traits->flush && image->fixed;
 	pthread_mutex_unlock(&table->lock);
-	if (last_writer)
-		rc = sync_last_writer(image);
+	/* What a writer leaves behind is made durable with its last close, as a shutdown would
+	 * expect. */
+	if (sync)
+		rc = flush(image);
 
 	pthread_mutex_lock(&table->lock);
 	if (--image->opens == 0)
@@ -302,6 +323,111 @@ int image_close(struct image_table *table, struct image *image, bool writer)
 	pthread_mutex_unlock(&table->lock);
 	return rc;
 }
+
+/* ===== settings ===== */
+
+static bool same_mode(const struct settings *a, const struct settings *b)
+{
+	return a->value[SETTING_CACHE] == b->value[SETTING_CACHE];
+}
+
+/* Data go to DIRECT from now on, or with -1 to the cached descriptor. */
+static int redirect(struct image_table *table, struct image *image, int direct)
+{
+	int old = image->fd, rc;
+
+	image->fd = direct >= 0 ? direct : image->cached_fd;
+	rc = register_files(table, image);
+	if (rc < 0) {
+		int failed = image->fd;
+
+		image->fd = old;
+		register_files(table, image);
+		old = failed;
+	}
+	if (old != image->cached_fd)
+		close(old);
+	return rc;
+}
+
+/* Nobody uses the image meanwhile, and its data are on the device. */
+static int put_into_effect(struct image_table *table, struct image *image,
+			   const struct image_request *request, struct settings *settings)
+{
+	int direct, rc = open_direct(image, request, image->writable, settings, &direct);
+
+	if (rc < 0)
+		return rc;
+	if (!same_mode(settings, &image->settings)) {
+		/* Direct and cached access to one file do not see each other's changes. */
+		posix_fadvise(image->cached_fd, 0, 0, POSIX_FADV_DONTNEED);
+		rc = redirect(table, image, direct);
+	} else if (direct >= 0) {
+		close(direct);
+	}
+	if (rc == 0)
+		set_settings(image, settings);
+	return rc;
+}
+
+int image_reconfigure(struct image_table *table, struct image *image,
+		      const struct image_request *request)
+{
+	struct settings old = image_settings(table, image), settings;
+	struct held_range held;
+	bool is_image = image->fixed;
+	int rc;
+
+	if (!image->fixed) /* it was decided when it was opened */
+		return 0;
+	rc = request->resolve(request->context, image->cached_fd, &is_image, &settings);
+	if (rc < 0 || !memcmp(&settings, &old, sizeof(settings)))
+		return rc;
+	/* Most of the flush is done before anybody has to wait for the rest of it. */
+	if (!same_mode(&settings, &old))
+		flush(image);
+	range_hold(&image->ranges, &held, 0, UINT64_MAX);
+	/* Again: of several who change something at a time the last one has to see it all. */
+	rc = request->resolve(request->context, image->cached_fd, &is_image, &settings);
+	if (rc == 0 && !same_mode(&settings, &image->settings))
+		flush(image);
+	if (rc == 0) {
+		pthread_mutex_lock(&table->lock);
+		rc = put_into_effect(table, image, request, &settings);
+		pthread_mutex_unlock(&table->lock);
+	}
+	range_drop(&image->ranges, &held);
+	return rc < 0 ? rc : memcmp(&settings, &old, sizeof(settings)) != 0;
+}
+
+struct settings image_settings(struct image_table *table, const struct image *image)
+{
+	struct settings settings;
+
+	pthread_mutex_lock(&table->lock);
+	settings = image->settings;
+	pthread_mutex_unlock(&table->lock);
+	return settings;
+}
+
+/* Linux 6.5; in no libc that we build with. */
+#define SYS_CACHESTAT 451
+
+uint64_t image_dirty(struct image *image)
+{
+	struct {
+		uint64_t offset, length;
+	} all = {0};
+	struct {
+		uint64_t cached, dirty, writeback, evicted, recently_evicted;
+	} pages;
+
+	if (syscall(SYS_CACHESTAT, image->cached_fd, &all, &pages, 0) == 0)
+		return (pages.dirty + pages.writeback) * sysconf(_SC_PAGESIZE);
+	return dirty_outstanding(&image->dirty);
+}
+
+/* ===== the file ===== */
 
 int image_make_readonly(struct image_table *table, struct image *image,
 			const struct image_request *request)

@@ -54,6 +54,18 @@ static int open_source(struct mount *mount)
 	return MIN(mount->root_fd, 0);
 }
 
+static int load_policy(struct mount *mount)
+{
+	char error[POLICY_ERROR_MAX];
+	int rc;
+
+	pthread_rwlock_init(&mount->policy.lock, NULL);
+	rc = policy_load(mount, error);
+	if (rc < 0)
+		fprintf(stderr, "bouncefs: %s\n", error);
+	return rc;
+}
+
 static int connect_kernel(struct mount *mount)
 {
 	const struct options *o = &mount->options;
@@ -115,6 +127,8 @@ static int start_threads(struct mount *mount)
 {
 	int rc = meta_start(mount);
 
+	if (rc == 0)
+		rc = policy_start(mount);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++)
 		rc = worker_start(&mount->workers[i]);
 	return rc;
@@ -158,6 +172,9 @@ static void handle_signal(struct mount *mount, int signal)
 		break;
 	case SIGUSR2:
 		log_level_step(-1);
+		break;
+	case SIGHUP:
+		policy_reload(mount);
 		break;
 	case SIGTERM:
 	case SIGINT:
@@ -203,6 +220,7 @@ static void serve(struct mount *mount, int signals_fd)
 static void finish(struct mount *mount)
 {
 	meta_stop(mount);
+	policy_stop(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		worker_stop(&mount->workers[i]);
 	image_table_fini(&mount->images);
@@ -232,6 +250,8 @@ static int run(struct mount *mount)
 	process_prepare();
 	signals_fd = signals_open();
 	rc = open_source(mount);
+	if (rc == 0)
+		rc = load_policy(mount);
 	if (rc == 0)
 		rc = connect_kernel(mount);
 	if (rc < 0)
