@@ -6,6 +6,7 @@
 
 #include "mount.h"
 #include "policy.h"
+#include "policy/log.h"
 
 static int open_node(void *context, int flags)
 {
