@@ -44,9 +44,9 @@ static int32_t backing_of(struct mount *mount, uint64_t fh)
 
 /* libfuse 3.14 has no way to say FOPEN_PARALLEL_DIRECT_WRITES: the answers to OPEN, CREATE and
  * TMPFILE are made here. */
-void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t node, uint64_t fh)
+void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh)
 {
-	bool image = atomic_load(&node_get(&mount->nodes, node)->flags) & NODE_IMAGE;
+	const struct image *image = image_at(&mount->images, file_get(&mount->state, fh)->image);
 	int32_t backing = backing_of(mount, fh);
 
 	*out = (struct fuse_open_out){
@@ -74,7 +74,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -rc);
 		return;
 	}
-	open_out_fill(mount, &out, ino, fh);
+	open_out_fill(mount, &out, fh);
 	/* Nobody waits for it any more, and so nobody will close it. */
 	if (fuse_reply_buf(req, (char *)&out, sizeof(out)) == -ENOENT)
 		file_close(mount, fh);
@@ -97,7 +97,7 @@ static int adopt(struct mount *mount, int fd, const char *name, int flags,
 		return rc;
 	}
 	entry_out_fill(&out->entry, &e);
-	open_out_fill(mount, &out->open, e.ino, fh);
+	open_out_fill(mount, &out->open, fh);
 	return 0;
 }
 

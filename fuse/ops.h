@@ -55,7 +55,7 @@ struct entry_open_out {
 	struct fuse_open_out open;
 };
 void entry_out_fill(struct fuse_entry_out *out, const struct fuse_entry_param *e);
-void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t node, uint64_t fh);
+void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh);
 
 /* For the time of a creation: files belong to the caller, with his umask. */
 void caller_enter(uid_t uid, gid_t gid, mode_t umask);

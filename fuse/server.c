@@ -19,6 +19,7 @@
 #include "keeper.h"
 #include "mount.h"
 #include "mountpoint.h"
+#include "policy.h"
 #include "policy/log.h"
 #include "policy/util.h"
 #include "process.h"
@@ -60,6 +61,18 @@ static int open_source(struct mount *mount)
 	else if (mount->root_fd < 0)
 		complain(mount->root_fd, "%s", source);
 	return MIN(mount->root_fd, 0);
+}
+
+static int load_policy(struct mount *mount)
+{
+	char error[POLICY_ERROR_MAX];
+	int rc;
+
+	pthread_rwlock_init(&mount->policy.lock, NULL);
+	rc = policy_load(mount, error);
+	if (rc < 0)
+		fprintf(stderr, "bouncefs: %s\n", error);
+	return rc;
 }
 
 static unsigned worker_count(const struct options *o)
@@ -133,6 +146,8 @@ static int mount_new(struct mount *mount)
 	int rc = open_source(mount);
 
 	if (rc == 0)
+		rc = load_policy(mount);
+	if (rc == 0)
 		rc = new_state(mount);
 	if (rc == 0)
 		rc = connect_kernel(mount);
@@ -179,6 +194,8 @@ static int mount_taken_over(struct mount *mount)
 		snprintf(name, sizeof(name), "clone-%u", i);
 		mount->clones[i] = keep_get(name);
 	}
+	/* A policy file that is broken by now must not keep the mount from living on. */
+	load_policy(mount);
 	takeover_note_crash(mount);
 	kept_devices(mount, device_fd);
 	rc = node_table_restore(&mount->nodes, &mount->state, device_fd);
@@ -215,6 +232,8 @@ static int start_threads(struct mount *mount)
 {
 	int rc = meta_start(mount);
 
+	if (rc == 0)
+		rc = policy_start(mount);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++)
 		rc = worker_start(&mount->workers[i]);
 	return rc;
@@ -316,6 +335,9 @@ static void handle_signal(struct mount *mount, int signal)
 	case SIGUSR2:
 		log_level_step(-1);
 		break;
+	case SIGHUP:
+		policy_reload(mount);
+		break;
 	case SIGQUIT:
 		log_info("handing over");
 		hand_over(mount);
@@ -399,6 +421,7 @@ static void serve(struct mount *mount, int signals_fd)
 static void finish(struct mount *mount)
 {
 	meta_stop(mount);
+	policy_stop(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		worker_stop(&mount->workers[i]);
 	image_table_fini(&mount->images);
