@@ -48,8 +48,13 @@ int policy_resolve(struct mount *mount, const struct node *node, int fd, bool *i
 		return 0;
 	}
 	rc = find_path(mount, node, fd, path);
-	if (rc < 0)
+	if (rc == -ENAMETOOLONG) {
+		log_warn("inode %lu: its path is too long for the policy file to match it",
+			 (unsigned long)node->ino);
+		*path = 0;
+	} else if (rc < 0) {
 		return rc;
+	}
 	if (facts_gather(fd, &facts) < 0)
 		facts = (struct file_facts){0};
 	pthread_rwlock_rdlock(&mount->policy.lock);
