@@ -8,7 +8,7 @@
 void dirty_init(struct dirty *dirty)
 {
 	*dirty = (struct dirty){.last = &dirty->first};
-	pthread_spin_init(&dirty->lock, PTHREAD_PROCESS_PRIVATE);
+	pthread_mutex_init(&dirty->lock, NULL);
 }
 
 static bool too_far(const struct dirty *dirty, const struct dirty_wait *wait)
@@ -43,7 +43,7 @@ enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes, struct dirty_wa
 {
 	enum dirty_action action = DIRTY_GO_ON;
 
-	pthread_spin_lock(&dirty->lock);
+	pthread_mutex_lock(&dirty->lock);
 	wait->end = dirty->written += bytes;
 	if (too_far(dirty, wait) && dirty->syncing) {
 		enqueue(dirty, wait);
@@ -55,7 +55,7 @@ enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes, struct dirty_wa
 		dirty->started = dirty->written;
 		action = DIRTY_START;
 	}
-	pthread_spin_unlock(&dirty->lock);
+	pthread_mutex_unlock(&dirty->lock);
 	return action;
 }
 
@@ -76,7 +76,7 @@ void dirty_synced(struct dirty *dirty)
 {
 	struct dirty_wait *released, *next_syncer = NULL;
 
-	pthread_spin_lock(&dirty->lock);
+	pthread_mutex_lock(&dirty->lock);
 	dirty->clean = MAX(dirty->clean, dirty->sync_mark);
 	released = take_released(dirty);
 	dirty->syncing = false;
@@ -84,7 +84,7 @@ void dirty_synced(struct dirty *dirty)
 		next_syncer = dequeue(dirty);
 		begin_sync(dirty);
 	}
-	pthread_spin_unlock(&dirty->lock);
+	pthread_mutex_unlock(&dirty->lock);
 	while (released) {
 		struct dirty_wait *wait = released;
 
@@ -99,25 +99,25 @@ uint64_t dirty_mark(struct dirty *dirty)
 {
 	uint64_t mark;
 
-	pthread_spin_lock(&dirty->lock);
+	pthread_mutex_lock(&dirty->lock);
 	mark = dirty->written;
-	pthread_spin_unlock(&dirty->lock);
+	pthread_mutex_unlock(&dirty->lock);
 	return mark;
 }
 
 void dirty_cleaned(struct dirty *dirty, uint64_t mark)
 {
-	pthread_spin_lock(&dirty->lock);
+	pthread_mutex_lock(&dirty->lock);
 	dirty->clean = MAX(dirty->clean, mark);
-	pthread_spin_unlock(&dirty->lock);
+	pthread_mutex_unlock(&dirty->lock);
 }
 
 uint64_t dirty_outstanding(struct dirty *dirty)
 {
 	uint64_t bytes;
 
-	pthread_spin_lock(&dirty->lock);
+	pthread_mutex_lock(&dirty->lock);
 	bytes = dirty->written - dirty->clean;
-	pthread_spin_unlock(&dirty->lock);
+	pthread_mutex_unlock(&dirty->lock);
 	return bytes;
 }

@@ -25,7 +25,7 @@ struct dirty_wait {
 };
 
 struct dirty {
-	pthread_spinlock_t lock;
+	pthread_mutex_t lock;
 	uint64_t limit; /* bytes; 0: unbounded */
 	uint64_t written, started, clean;
 	bool syncing;

@@ -123,7 +123,7 @@ static uint32_t direct_align(int fd)
 
 static int register_files(struct image_table *table, struct image *image)
 {
-	for (unsigned i = 0; image->fixed && i < table->nlanes; i++) {
+	for (unsigned i = 0; image->is_image && i < table->nlanes; i++) {
 		int rc = lane_set_file(&table->lanes[i], image_file(image, false), image->fd);
 
 		if (rc == 0)
@@ -205,9 +205,13 @@ static int open_files(struct image *image, const struct image_request *request, 
 		return fd;
 	rc = replace_fd(&image->cached_fd, fd);
 	if (rc == 0 && !image->traits)
-		rc = request->resolve(request->context, image->cached_fd, &image->fixed, &settings);
+		rc = request->resolve(request->context, image->cached_fd, &image->is_image,
+				      &settings);
 	if (rc == 0)
 		rc = open_direct(image, request, &settings, &direct);
+	/* A mode that is in effect changes only while the image is held (image_reconfigure). */
+	if (rc == 0 && direct < 0 && image->traits && image->traits->direct)
+		rc = -EINVAL;
 	if (rc < 0)
 		return rc;
 	if (direct >= 0)
@@ -229,7 +233,7 @@ static struct image *image_new(const struct image_request *request)
 	if (!image)
 		return NULL;
 	image->key = request->key;
-	image->fixed = request->is_image;
+	image->is_image = request->is_image;
 	image->fd = image->cached_fd = -1;
 	for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
 		image->witness[i] = -1;
@@ -256,7 +260,7 @@ static void write_record(struct image *image)
 {
 	struct image_record *record = image->record;
 
-	record->is_image = image->fixed;
+	record->is_image = image->is_image;
 	record->was_written = image->writable;
 	atomic_store(&record->error_seq, 0);
 	atomic_store(&record->error, 0);
@@ -294,7 +298,7 @@ static int image_create(struct image_table *table, const struct image_request *r
 		return -ENOMEM;
 	insert(table, image, index);
 	rc = open_files(image, request, request->write);
-	if (rc == 0 && image->fixed)
+	if (rc == 0 && image->is_image)
 		rc = open_witnesses(table, image, request);
 	if (rc == 0)
 		rc = register_files(table, image);
@@ -358,9 +362,13 @@ int image_adopt(struct image_table *table, unsigned index, const struct image_re
 	rc = open_files(image, &again, writers > 0);
 	if (rc == 0)
 		rc = register_files(table, image);
-	if (rc < 0)
-		return rc; /* the record stays: another successor may have more luck */
-	image->witness_due = image->fixed && image->record->was_written;
+	if (rc < 0) {
+		remove_image(table, image);
+		close_files(image);
+		free(image);
+		return rc;
+	}
+	image->witness_due = image->is_image && image->record->was_written;
 	return 0;
 }
 
@@ -469,7 +477,7 @@ int image_close(struct image_table *table, struct image *image, bool writer)
 
 	pthread_mutex_lock(&table->lock);
 	last_writer = writer && --image->writers == 0;
-	sync = last_writer && image->traits->flush && image->fixed;
+	sync = last_writer && image->traits->flush && image->is_image;
 	pthread_mutex_unlock(&table->lock);
 	/* What a writer leaves behind is made durable with its last close, as a shutdown would
 	 * expect. */
@@ -536,10 +544,10 @@ int image_reconfigure(struct image_table *table, struct image *image,
 {
 	struct settings old = image_settings(table, image), settings;
 	struct held_range held;
-	bool is_image = image->fixed;
+	bool is_image = image->is_image;
 	int rc;
 
-	if (!image->fixed) /* it was decided when it was opened */
+	if (!image->is_image) /* it was decided when it was opened */
 		return 0;
 	rc = request->resolve(request->context, image->cached_fd, &is_image, &settings);
 	if (rc < 0 || !memcmp(&settings, &old, sizeof(settings)))
@@ -612,18 +620,21 @@ int64_t image_size(const struct image *image)
 	return fstat(image->fd, &st) < 0 ? -errno : st.st_size;
 }
 
-void image_drop_privileges(struct image *image)
+mode_t image_privileges(mode_t mode)
 {
-	mode_t drop = S_ISUID;
+	/* setgid without group execution means mandatory locking, not privilege. */
+	return mode & (S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
+}
+
+int image_drop_privileges(struct image *image)
+{
 	struct stat st;
+	mode_t drop;
 
 	if (fstat(image->cached_fd, &st) < 0)
-		return;
-	/* setgid without group execution means mandatory locking, not privilege. */
-	if (st.st_mode & S_IXGRP)
-		drop |= S_ISGID;
-	if (st.st_mode & drop)
-		fchmod(image->cached_fd, st.st_mode & 07777 & ~drop);
+		return -errno;
+	drop = image_privileges(st.st_mode);
+	return drop && fchmod(image->cached_fd, st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
 }
 
 void image_remember_error(struct image *image, int error)

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "dirty.h"
 #include "lane.h"
@@ -54,7 +55,8 @@ struct image {
 	unsigned opens, writers;
 	int access;    /* open(2) flags of the descriptors */
 	bool writable; /* descriptors are open for writing */
-	bool fixed;    /* descriptors are fixed files of every lane */
+	bool is_image; /* else an ordinary file; an image's descriptors are fixed files of every
+			  lane */
 
 	/* In effect; CACHE_AUTO is resolved. Changed only by who holds both the table's lock and
 	 * all of the ranges: either of them is enough for reading. */
@@ -180,8 +182,11 @@ static inline struct image *image_at(const struct image_table *table, unsigned i
 /* Bytes; -errno. */
 int64_t image_size(const struct image *image);
 
-/* Takes the setuid and setgid bits off a file that somebody without CAP_FSETID writes to. */
-void image_drop_privileges(struct image *image);
+/* The bits of MODE that a change by somebody without CAP_FSETID ends. */
+mode_t image_privileges(mode_t mode);
+
+/* Takes them off a file that such a one changes. -errno. */
+int image_drop_privileges(struct image *image);
 
 /* Remembers an error that is nobody's yet, or that every opener must hear of (-errno). */
 void image_remember_error(struct image *image, int error);

@@ -63,7 +63,7 @@ static void on_file(const struct io *io, struct io_uring_sqe *sqe, bool cached)
 {
 	const struct image *image = io->image;
 
-	if (image->fixed) {
+	if (image->is_image) {
 		sqe->fd = image_file(image, cached);
 		sqe->flags |= IOSQE_FIXED_FILE;
 	} else {

@@ -90,7 +90,7 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique
 	rc = image_open(&mount->images, &request, &image);
 	if (rc < 0)
 		return rc;
-	if (rc > 0 && image->fixed)
+	if (rc > 0 && image->is_image)
 		policy_announce(mount, image, LOG_LEVEL_DEBUG);
 	file = reserve(mount);
 	if (!file) {
@@ -166,8 +166,10 @@ static void lose_files(struct mount *mount, unsigned index, int error)
 	for (uint32_t i = 0; i < FILES_MAX; i++) {
 		struct file *file = &mount->state.files[i];
 
-		if (atomic_load(&file->id) && file->image == index)
-			atomic_store(&file->id, 0);
+		if (!atomic_load(&file->id) || file->image != index)
+			continue;
+		atomic_store(&file->id, 0);
+		atomic_fetch_sub(&mount->open_files, 1);
 	}
 	atomic_store(&mount->state.images[index].key, 0);
 }

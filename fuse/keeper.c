@@ -228,6 +228,8 @@ static void receive_message(void)
 	if (n < 0)
 		return;
 	text[n] = 0;
+	if (message.msg_flags & MSG_CTRUNC)
+		log_err("keeper: no room for a descriptor: the mount may not survive the next death");
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
 		if (c->cmsg_type == SCM_RIGHTS) {
 			nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -253,17 +255,23 @@ static void receive_message(void)
 /* ===== workers ===== */
 
 /* In the child: the kept descriptors become 3, 4, 5... */
-static void place_descriptors(void)
+static bool place_descriptors(void)
 {
 	/* First out of the way of the numbers that are to be taken. */
 	int base = LISTEN_FDS_START + keeper.nkept;
-	int executable = fcntl(keeper.executable, F_DUPFD_CLOEXEC, base);
 
-	for (unsigned i = 0; i < keeper.nkept; i++)
+	keeper.executable = fcntl(keeper.executable, F_DUPFD_CLOEXEC, base);
+	if (keeper.executable < 0)
+		return false;
+	for (unsigned i = 0; i < keeper.nkept; i++) {
 		keeper.kept[i].fd = fcntl(keeper.kept[i].fd, F_DUPFD_CLOEXEC, base);
+		if (keeper.kept[i].fd < 0)
+			return false;
+	}
 	for (unsigned i = 0; i < keeper.nkept; i++)
-		dup2(keeper.kept[i].fd, LISTEN_FDS_START + i);
-	keeper.executable = executable;
+		if (dup2(keeper.kept[i].fd, LISTEN_FDS_START + i) < 0)
+			return false;
+	return true;
 }
 
 static void list_names(void)
@@ -295,8 +303,9 @@ static void become_worker(int crash_signal)
 	setenv("LISTEN_FDNAMES", keeper.names, 1);
 	setenv("NOTIFY_SOCKET", keeper.address, 1);
 	setenv(KEEPER_ENV_CRASH, crash, 1);
-	place_descriptors();
-	syscall(SYS_execveat, keeper.executable, "", keeper.argv, environ, AT_EMPTY_PATH);
+	if (place_descriptors())
+		syscall(SYS_execveat, keeper.executable, "", keeper.argv, environ, AT_EMPTY_PATH);
+	log_err("keeper: the next worker cannot be started: %s", strerror(errno));
 	_exit(127);
 }
 
@@ -475,6 +484,7 @@ int keeper_run(const char *program, char **argv, const char *mountpoint, int rea
 {
 	int rc;
 
+	process_raise_descriptors();
 	keeper.program = program;
 	keeper.argv = argv;
 	keeper.mountpoint = mountpoint;

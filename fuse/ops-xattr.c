@@ -31,22 +31,21 @@ static bool present(const char *path, const char *name)
 }
 
 static int set_xattr(struct mount *mount, const struct fuse_in_header *header, int fd,
-		     const char *name, const void *value, size_t size, int flags)
+		     const char *name, const void *value, size_t size, int flags,
+		     struct intent_state *intent)
 {
 	int rc = control_set(mount, header->uid, header->nodeid, fd, name, value, size);
-	struct intent_state intent = {0};
 	char path[PROC_PATH_MAX];
 
 	if (rc)
 		return MIN(rc, 0);
 	proc_path(path, fd);
 	if (flags & XATTR_CREATE)
-		intent_begin_flag(mount, header->unique, present(path, name), &intent);
+		intent_begin_flag(mount, header->unique, present(path, name), intent);
 	/* What was not there before a predecessor set it is there because he did. */
-	if (intent.resumed && !intent.before[0].existed)
+	if (intent->resumed && !intent->before[0].existed)
 		flags &= ~XATTR_CREATE;
 	rc = setxattr(path, name, value, size, flags) < 0 ? -errno : 0;
-	intent_end(&intent);
 	return rc < 0 ? rc : control_stored(mount, header->nodeid, name);
 }
 
@@ -70,16 +69,18 @@ void raw_setxattr(struct mount *mount, const struct meta_message *message)
 	const char *name = (const char *)(in + 1), *value;
 	const char *end = message->bytes + message->length;
 	char path[PROC_PATH_MAX];
+	struct intent_state intent = {0};
 	_cleanup_close_ int fd = -1;
 	int rc = -EINVAL;
 
 	if (name < end && (value = memchr(name, 0, end - name)) && end - ++value == in->size)
 		rc = fd = node_open_id(&mount->nodes, header->nodeid, O_PATH);
 	if (rc >= 0)
-		rc = set_xattr(mount, header, fd, name, value, in->size, in->flags);
+		rc = set_xattr(mount, header, fd, name, value, in->size, in->flags, &intent);
 	if (rc == 0 && in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
 		rc = drop_setgid(fd, proc_path(path, fd));
-	raw_reply(mount, message, rc, NULL, 0);
+	raw_reply(message, rc, NULL, 0);
+	intent_end(&intent);
 }
 
 /* SIZE 0 asks how long the answer is. */

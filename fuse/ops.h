@@ -114,8 +114,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 void raw_setxattr(struct mount *mount, const struct meta_message *message);
 void raw_tmpfile(struct mount *mount, const struct meta_message *message);
 void raw_copy_file_range_64(struct mount *mount, const struct meta_message *message);
-int raw_reply(const struct mount *mount, const struct meta_message *message, int error,
-	      const void *data, size_t length);
+int raw_reply(const struct meta_message *message, int error, const void *data, size_t length);
 
 /* Copies within or between open files for a caller with UID; bytes or -errno. */
 int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,

@@ -22,7 +22,7 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-static void raise_descriptors(void)
+void process_raise_descriptors(void)
 {
 	struct rlimit limit;
 
@@ -50,7 +50,7 @@ void process_prepare(void)
 {
 	/* The malloc of a few threads that handle metadata needs no heap for each. */
 	mallopt(M_ARENA_MAX, 2);
-	raise_descriptors();
+	process_raise_descriptors();
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
 		log_info("PR_SET_IO_FLUSHER: %s", strerror(errno));
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)

@@ -2,6 +2,9 @@
 /* What the daemon asks of the kernel for itself: it stands in the way of memory being freed. */
 #pragma once
 
+/* As many descriptors as the system lets us have. */
+void process_raise_descriptors(void);
+
 /* Before any thread or ring exists. What cannot be had is a log line, not an end. */
 void process_prepare(void);
 

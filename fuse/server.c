@@ -196,7 +196,7 @@ static int mount_taken_over(struct mount *mount)
 	}
 	/* A policy file that is broken by now must not keep the mount from living on. */
 	load_policy(mount);
-	takeover_note_crash(mount);
+	takeover_note_death(mount);
 	kept_devices(mount, device_fd);
 	rc = node_table_restore(&mount->nodes, &mount->state, device_fd);
 	return rc < 0 ? complain(rc, "take-over: node table") : 0;

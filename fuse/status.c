@@ -52,7 +52,7 @@ static unsigned count_images(struct mount *mount)
 	unsigned next = 0, n = 0;
 
 	while ((image = image_next(&mount->images, &next))) {
-		n += image->fixed;
+		n += image->is_image;
 		image_close(&mount->images, image, false);
 	}
 	return n;
@@ -68,7 +68,7 @@ static long print_images(FILE *out, struct mount *mount)
 	while (end <= XATTR_SIZE_MAX && (image = image_next(&mount->images, &next))) {
 		long before = end;
 
-		if (image->fixed)
+		if (image->is_image)
 			print_image(out, mount, image);
 		image_close(&mount->images, image, false);
 		end = ftell(out);
