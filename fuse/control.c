@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "keep.h"
 #include "ops.h"
 #include "policy/log.h"
 #include "policy/util.h"
@@ -22,7 +23,8 @@ static const char *our_name(const char *name)
 
 static bool is(uint64_t ino, const char *name, const char *made_up)
 {
-	bool of_mount = !strcmp(made_up, "log-level") || !strcmp(made_up, "status");
+	bool of_mount = !strcmp(made_up, "log-level") || !strcmp(made_up, "status") ||
+			!strcmp(made_up, "restart");
 
 	return !strcmp(name, made_up) && (!of_mount || ino == FUSE_ROOT_ID);
 }
@@ -54,6 +56,15 @@ static int set_log_level(uid_t uid, int root_fd, const char *value, size_t size)
 	return 1;
 }
 
+/* The program on disk takes the mount over (keeper.h); what is said here is answered before. */
+static int restart(uid_t uid)
+{
+	if (uid)
+		return -EPERM;
+	keep_notify("X_BOUNCEFS_RESTART=1");
+	return 1;
+}
+
 int control_set(struct mount *mount, uid_t uid, uint64_t ino, int fd, const char *name,
 		const char *value, size_t size)
 {
@@ -69,6 +80,8 @@ int control_set(struct mount *mount, uid_t uid, uint64_t ino, int fd, const char
 		return -EROFS;
 	if (is(ino, key, "log-level"))
 		return set_log_level(uid, fd, value, size);
+	if (is(ino, key, "restart"))
+		return restart(uid);
 	if (settings_key(key) >= 0) {
 		rc = settings_set(&scratch, settings_key(key), value, size, FROM_FILE, &err);
 	} else {
