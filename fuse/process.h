@@ -8,6 +8,10 @@ void process_raise_descriptors(void);
 /* Before any thread or ring exists. What cannot be had is a log line, not an end. */
 void process_prepare(void);
 
+/* Blocks the signals that both our processes handle and returns a signalfd(2) of them; threads that
+ * are started later inherit that. -errno. */
+int process_signals(void);
+
 /* How many descriptors we may have. */
 unsigned process_descriptors(void);
 

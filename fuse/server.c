@@ -354,25 +354,6 @@ static void handle_signal(struct mount *mount, int signal)
 	}
 }
 
-/* Blocked in every thread; main takes them from a descriptor. */
-static int signals_open(void)
-{
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 /* How often the service manager wants to hear of us: half of what it allows. -1: never. */
 static int watchdog_ms(void)
 {
@@ -448,7 +429,7 @@ int server_run(const struct options *options)
 		return complain(rc, "keeper"), 1;
 	mount.options = *options;
 	process_prepare();
-	signals_fd = signals_open();
+	signals_fd = process_signals();
 	taken_over = takeover_due();
 	rc = taken_over ? mount_taken_over(&mount) : mount_new(&mount);
 	if (rc < 0)
