@@ -126,7 +126,6 @@ static int effective(struct mount *mount, uint64_t ino, char **value)
 	struct settings settings;
 	char text[512];
 	bool is_image;
-	int rc = 0;
 
 	if (image) {
 		settings = image_settings(&mount->images, image);
@@ -136,10 +135,8 @@ static int effective(struct mount *mount, uint64_t ino, char **value)
 		if (fd < 0)
 			return fd;
 		is_image = atomic_load(&node->flags) & NODE_IMAGE;
-		rc = policy_resolve(mount, node, fd, &is_image, &settings);
+		policy_resolve(mount, node, fd, &is_image, &settings);
 	}
-	if (rc < 0)
-		return rc;
 	settings_effective(&settings, text, sizeof(text));
 	*value = strdup(text);
 	return 1;

@@ -28,9 +28,9 @@ static int resolve_node(void *context, int fd, bool *is_image, struct settings *
 	struct node_opener *opener = context;
 	struct mount *mount = opener->mount;
 	char path[PATH_MAX];
-	int rc = policy_resolve(mount, opener->node, fd, is_image, settings);
 
-	return rc < 0 ? rc : policy_check(policy_name(mount, fd, path), settings);
+	policy_resolve(mount, opener->node, fd, is_image, settings);
+	return policy_check(policy_name(mount, fd, path), settings);
 }
 
 void file_image_request(struct node_opener *opener, int flags, struct image_request *request)

@@ -28,8 +28,8 @@ static int find_path(struct mount *mount, const struct node *node, int fd, char 
 	return again < 0 ? again : pool_path(mount->root_fd, again, path);
 }
 
-int policy_resolve(struct mount *mount, const struct node *node, int fd, bool *is_image,
-		   struct settings *settings)
+void policy_resolve(struct mount *mount, const struct node *node, int fd, bool *is_image,
+		    struct settings *settings)
 {
 	char path[PATH_MAX] = "";
 	struct pool_file file = {.fd = fd, .root_fd = mount->root_fd, .path = path};
@@ -40,20 +40,17 @@ int policy_resolve(struct mount *mount, const struct node *node, int fd, bool *i
 		.mount = &mount->options.settings,
 		.facts = &facts,
 	};
-	int rc;
 
 	*is_image |= resolve_is_marked(&in.source);
 	if (!*is_image) {
 		resolve_ordinary(in.mount, settings);
-		return 0;
+		return;
 	}
-	rc = find_path(mount, node, fd, path);
-	if (rc == -ENAMETOOLONG) {
-		log_warn("inode %lu: its path is too long for the policy file to match it",
+	if (find_path(mount, node, fd, path) < 0) {
+		log_warn("inode %lu: its path is not known or too long: neither directories nor "
+			 "the policy file decide",
 			 (unsigned long)node->ino);
-		*path = 0;
-	} else if (rc < 0) {
-		return rc;
+		*path = '\0';
 	}
 	if (facts_gather(fd, &facts) < 0)
 		facts = (struct file_facts){0};
@@ -61,7 +58,6 @@ int policy_resolve(struct mount *mount, const struct node *node, int fd, bool *i
 	in.policy = mount->policy.file;
 	resolve(&in, settings);
 	pthread_rwlock_unlock(&mount->policy.lock);
-	return 0;
 }
 
 int policy_check(const char *name, const struct settings *settings)
@@ -101,7 +97,9 @@ static int apply(struct mount *mount, struct image *image)
 	char path[PATH_MAX];
 	int rc = 0;
 
-	if (opener.node) { /* else it is being closed */
+	/* Without a node it is being closed. Without a place it keeps what it got when it had one.
+	 */
+	if (opener.node && find_path(mount, opener.node, image->cached_fd, path) != -ESTALE) {
 		file_image_request(&opener, O_RDONLY, &request);
 		rc = image_reconfigure(&mount->images, image, &request);
 	}

@@ -38,8 +38,8 @@ void policy_reload(struct mount *mount);
 
 /* The settings of NODE, which is open as FD; *IS_IMAGE: by its name, then by its own xattrs, too.
  */
-int policy_resolve(struct mount *mount, const struct node *node, int fd, bool *is_image,
-		   struct settings *settings);
+void policy_resolve(struct mount *mount, const struct node *node, int fd, bool *is_image,
+		    struct settings *settings);
 
 /* Whether this version can do all that SETTINGS ask for; it says so if not. -EOPNOTSUPP. */
 int policy_check(const char *name, const struct settings *settings);
