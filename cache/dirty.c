@@ -1,29 +1,123 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dirty.h"
 
-enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes)
-{
-	uint64_t unwaited, unstarted;
+#include <stddef.h>
 
-	if (!dirty->limit)
-		return DIRTY_GO_ON;
-	unwaited = atomic_fetch_add(&dirty->unwaited, bytes) + bytes;
-	unstarted = atomic_fetch_add(&dirty->unstarted, bytes) + bytes;
-	if (unwaited > dirty->limit / 2)
-		return DIRTY_WAIT;
-	/* Only one of those who pass the mark at the same time starts it. */
-	if (unstarted > dirty->limit / 4 &&
-	    atomic_compare_exchange_strong(&dirty->unstarted, &(uint64_t){unstarted}, 0))
-		return DIRTY_START;
-	return DIRTY_GO_ON;
+#include "policy/util.h"
+
+void dirty_init(struct dirty *dirty)
+{
+	*dirty = (struct dirty){.last = &dirty->first};
+	pthread_mutex_init(&dirty->lock, NULL);
 }
 
-void dirty_waited(struct dirty *dirty, uint64_t unwaited)
+static bool too_far(const struct dirty *dirty, const struct dirty_wait *wait)
 {
-	uint64_t now = atomic_load(&dirty->unwaited);
+	return wait->end > dirty->clean + dirty->limit / 2;
+}
 
-	/* Several may have waited for the same bytes: never count below zero. */
-	while (!atomic_compare_exchange_weak(&dirty->unwaited, &now,
-					     now > unwaited ? now - unwaited : 0))
-		;
+static void begin_sync(struct dirty *dirty)
+{
+	dirty->syncing = true;
+	dirty->sync_mark = dirty->started = dirty->written;
+}
+
+static void enqueue(struct dirty *dirty, struct dirty_wait *wait)
+{
+	wait->next = NULL;
+	*dirty->last = wait;
+	dirty->last = &wait->next;
+}
+
+static struct dirty_wait *dequeue(struct dirty *dirty)
+{
+	struct dirty_wait *wait = dirty->first;
+
+	dirty->first = wait->next;
+	if (!dirty->first)
+		dirty->last = &dirty->first;
+	return wait;
+}
+
+enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes, struct dirty_wait *wait)
+{
+	enum dirty_action action = DIRTY_GO_ON;
+
+	pthread_mutex_lock(&dirty->lock);
+	wait->end = dirty->written += bytes;
+	if (too_far(dirty, wait) && dirty->syncing) {
+		enqueue(dirty, wait);
+		action = DIRTY_WAIT;
+	} else if (too_far(dirty, wait)) {
+		begin_sync(dirty);
+		action = DIRTY_SYNC;
+	} else if (dirty->written - dirty->started > dirty->limit / 8) {
+		dirty->started = dirty->written;
+		action = DIRTY_START;
+	}
+	pthread_mutex_unlock(&dirty->lock);
+	return action;
+}
+
+/* All that were waiting in the order of their ends: those that need not wait any longer. */
+static struct dirty_wait *take_released(struct dirty *dirty)
+{
+	struct dirty_wait *first = NULL, **last = &first;
+
+	while (dirty->first && !too_far(dirty, dirty->first)) {
+		*last = dequeue(dirty);
+		last = &(*last)->next;
+	}
+	*last = NULL;
+	return first;
+}
+
+void dirty_synced(struct dirty *dirty)
+{
+	struct dirty_wait *released, *next_syncer = NULL;
+
+	pthread_mutex_lock(&dirty->lock);
+	dirty->clean = MAX(dirty->clean, dirty->sync_mark);
+	released = take_released(dirty);
+	dirty->syncing = false;
+	if (dirty->first) {
+		next_syncer = dequeue(dirty);
+		begin_sync(dirty);
+	}
+	pthread_mutex_unlock(&dirty->lock);
+	while (released) {
+		struct dirty_wait *wait = released;
+
+		released = wait->next; /* it may be gone after the call */
+		wait->go_on(wait, false);
+	}
+	if (next_syncer)
+		next_syncer->go_on(next_syncer, true);
+}
+
+uint64_t dirty_mark(struct dirty *dirty)
+{
+	uint64_t mark;
+
+	pthread_mutex_lock(&dirty->lock);
+	mark = dirty->written;
+	pthread_mutex_unlock(&dirty->lock);
+	return mark;
+}
+
+void dirty_cleaned(struct dirty *dirty, uint64_t mark)
+{
+	pthread_mutex_lock(&dirty->lock);
+	dirty->clean = MAX(dirty->clean, mark);
+	pthread_mutex_unlock(&dirty->lock);
+}
+
+uint64_t dirty_outstanding(struct dirty *dirty)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&dirty->lock);
+	bytes = dirty->written - dirty->clean;
+	pthread_mutex_unlock(&dirty->lock);
+	return bytes;
 }

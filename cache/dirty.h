@@ -3,27 +3,54 @@
  * Bounds what an image has dirty in the page cache (modes writeback and dontcache), so that neither
  * an FSYNC nor a shutdown has gigabytes to wait for.
  *
- * Counted are the bytes written since the last sync that was waited for. At a quarter of the limit
- * writeback is started; who writes beyond the half waits for it before its write is answered.
- * Starting alone would not do: on a slow device 600 MiB became dirty that way.
+ * Each write is a stretch of one line, the bytes ever written; what lies behind `clean` on it is on
+ * the device. Writeback is started every eighth of the limit, which keeps the device busy. Starting
+ * alone would not do: on a slow device 600 MiB became dirty that way. So a write that ends more
+ * than half the limit beyond `clean` is answered only when `clean` has followed. One sync at a time
+ * moves it, for all that wait: any number of slow images then blocks no more threads than there are
+ * images. The other half of the limit is for the writes that wait: their data are dirty, too.
  */
 #pragma once
 
-#include <stdatomic.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-#define DIRTY_LIMIT_DEFAULT (64ull << 20)
-
-struct dirty {
-	uint64_t limit;		    /* bytes; 0: unbounded */
-	_Atomic uint64_t unwaited;  /* written since the last waited-for sync */
-	_Atomic uint64_t unstarted; /* written since writeback was last started */
+struct dirty_wait {
+	uint64_t end; /* of its write on the line */
+	struct dirty_wait *next;
+	/* Its write may be answered; or (SYNC) it has to do the next sync first. Called by the
+	 * thread that ended the last one. */
+	void (*go_on)(struct dirty_wait *wait, bool sync);
 };
 
-enum dirty_action { DIRTY_GO_ON, DIRTY_START, DIRTY_WAIT };
+struct dirty {
+	pthread_mutex_t lock;
+	uint64_t limit; /* bytes; 0: unbounded */
+	uint64_t written, started, clean;
+	bool syncing;
+	uint64_t sync_mark; /* the sync under way covers everything before it */
+	struct dirty_wait *first, **last;
+};
 
-/* BYTES were written: what their writer has to do before it answers. */
-enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes);
+void dirty_init(struct dirty *dirty);
 
-/* A wait that began when UNWAITED was read has succeeded. */
-void dirty_waited(struct dirty *dirty, uint64_t unwaited);
+enum dirty_action {
+	DIRTY_GO_ON, /* answer */
+	DIRTY_START, /* start writeback, then answer */
+	DIRTY_SYNC,  /* write everything out, wait for it, then dirty_synced() and answer */
+	DIRTY_WAIT,  /* WAIT->go_on will be called */
+};
+
+/* BYTES were written: what their writer has to do before it answers. WAIT->go_on is set. */
+enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes, struct dirty_wait *wait);
+
+/* The sync has ended; who failed has told of the error elsewhere. */
+void dirty_synced(struct dirty *dirty);
+
+/* Where the line ends now; and somebody else's sync, begun then, has succeeded. */
+uint64_t dirty_mark(struct dirty *dirty);
+void dirty_cleaned(struct dirty *dirty, uint64_t mark);
+
+/* Bytes that are not known to be on the device. */
+uint64_t dirty_outstanding(struct dirty *dirty);

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "policy/facts.h"
 #include "policy/log.h"
 #include "policy/util.h"
 
@@ -50,7 +50,7 @@ void image_table_fini(struct image_table *table)
 
 		if (!image)
 			continue;
-		if (image->writers && image->traits->flush && fsync(image->fd) < 0)
+		if (image->writers && image->traits->flush && fsync(image->cached_fd) < 0)
 			log_err("sync at the end: %s", strerror(errno));
 		close_files(image);
 		free(image);
@@ -121,31 +121,9 @@ static uint32_t direct_align(int fd)
 	return stx.stx_dio_offset_align;
 }
 
-/* Decides what CACHE_AUTO means for this file. */
-static void choose_mode(struct image *image, const struct image_request *request, int fd)
-{
-	struct file_facts facts;
-
-	image->mode = request->mode;
-	image->reason = request->mode_source;
-	if (!request->is_image) {
-		image->mode = CACHE_WRITEBACK;
-		image->reason = "not an image";
-	} else if (request->mode == CACHE_AUTO) {
-		unsigned pick;
-
-		if (facts_gather(fd, &facts) < 0)
-			facts = (struct file_facts){0};
-		pick = auto_pick(&facts);
-		image->mode = auto_mode(pick);
-		image->reason = auto_reason(pick);
-	}
-	image->traits = cache_traits(image->mode);
-}
-
 static int register_files(struct image_table *table, struct image *image)
 {
-	for (unsigned i = 0; image->fixed && i < table->nlanes; i++) {
+	for (unsigned i = 0; image->is_image && i < table->nlanes; i++) {
 		int rc = lane_set_file(&table->lanes[i], image_file(image, false), image->fd);
 
 		if (rc == 0)
@@ -169,54 +147,81 @@ static int replace_fd(int *where, int fd)
 	return dup3(given, *where, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
-/* Opens the direct descriptor if the mode wants one and the file takes it. */
-static int open_direct(struct image *image, const struct image_request *request, int access)
+/* Direct I/O cannot be had: what promises the same through the page cache. */
+static void avoid_direct_io(struct settings *settings)
 {
-	uint32_t align = direct_align(image->cached_fd);
-	int fd = align ? request->open(request->context, access | O_DIRECT) : -EINVAL;
+	bool dsync = cache_traits(settings->value[SETTING_CACHE])->dsync;
 
-	if (fd >= 0) {
-		image->align = align;
-		return replace_fd(&image->fd, fd);
-	}
-	if (fd != -EINVAL)
-		return fd;
-	if (image->mode == CACHE_NONE)
-		log_info("no direct I/O on this file: cache=writeback instead of none");
-	image->mode = CACHE_WRITEBACK;
-	image->traits = cache_traits(image->mode);
-	image->reason = "no direct I/O on this file";
+	settings->value[SETTING_CACHE] = dsync ? CACHE_WRITETHROUGH : CACHE_WRITEBACK;
+	settings->from[SETTING_CACHE] = FROM_NO_DIRECT_IO;
+}
+
+/* *FD: a descriptor for direct I/O, or -1 where SETTINGS want none or have to be changed because
+ * the file takes none. */
+static int open_direct(const struct image *image, const struct image_request *request,
+		       struct settings *settings, int *fd)
+{
+	int rc = -EINVAL;
+
+	*fd = -1;
+	if (!cache_traits(settings->value[SETTING_CACHE])->direct)
+		return 0;
+	if (direct_align(image->cached_fd))
+		rc = request->open(request->context, image->access | O_DIRECT);
+	if (rc >= 0)
+		*fd = rc;
+	else if (rc == -EINVAL)
+		avoid_direct_io(settings);
+	else
+		return rc;
 	return 0;
 }
 
-/* (Re)opens the descriptors for reading, or for reading and writing. */
+static void set_settings(struct image *image, const struct settings *settings)
+{
+	const struct cache_traits *traits = cache_traits(settings->value[SETTING_CACHE]);
+
+	image->settings = image->record->settings = *settings;
+	image->traits = traits;
+	image->align = traits->direct ? direct_align(image->cached_fd) : 1;
+	image->dirty.limit = traits->bounded ? settings->value[SETTING_DIRTY_LIMIT] : 0;
+	image->lacks_dontcache = image->lacks_zeroing = false;
+}
+
+/* Opens the descriptors for reading, or for reading and writing; if they are open, in their place,
+ * while requests may be using them. */
 static int open_files(struct image *image, const struct image_request *request, bool write)
 {
-	int access = write ? O_RDWR : O_RDONLY, rc, fd;
+	struct settings settings = image->settings;
+	int direct, rc, fd;
 
-	fd = request->open(request->context, access);
+	image->access = write ? O_RDWR : O_RDONLY;
+	fd = request->open(request->context, image->access);
 	if (fd == -EPERM && request->append) {
-		access |= O_APPEND;
-		fd = request->open(request->context, access);
+		image->access |= O_APPEND;
+		fd = request->open(request->context, image->access);
 	}
 	if (fd < 0)
 		return fd;
 	rc = replace_fd(&image->cached_fd, fd);
+	if (rc == 0 && !image->traits)
+		rc = request->resolve(request->context, image->cached_fd, &image->is_image,
+				      &settings);
+	if (rc == 0)
+		rc = open_direct(image, request, &settings, &direct);
+	/* A mode that is in effect changes only while the image is held (image_reconfigure). */
+	if (rc == 0 && direct < 0 && image->traits && image->traits->direct)
+		rc = -EINVAL;
 	if (rc < 0)
 		return rc;
-	if (!image->traits)
-		choose_mode(image, request, image->cached_fd);
-	image->align = 1;
-	if (image->traits->direct) {
-		rc = open_direct(image, request, access);
-		if (rc < 0)
-			return rc;
-	}
-	if (!image->traits->direct)
+	if (direct >= 0)
+		rc = replace_fd(&image->fd, direct);
+	else if (!image->traits)
 		image->fd = image->cached_fd;
+	if (rc == 0 && !image->traits)
+		set_settings(image, &settings);
 	image->writable = write;
-	image->dirty.limit = image->traits->bounded ? request->dirty_limit : 0;
-	return 0;
+	return rc;
 }
 
 /* ===== making and ending ===== */
@@ -228,11 +233,12 @@ static struct image *image_new(const struct image_request *request)
 	if (!image)
 		return NULL;
 	image->key = request->key;
-	image->fixed = request->is_image;
+	image->is_image = request->is_image;
 	image->fd = image->cached_fd = -1;
 	for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
 		image->witness[i] = -1;
 	range_queue_init(&image->ranges);
+	dirty_init(&image->dirty);
 	return image;
 }
 
@@ -254,7 +260,7 @@ static void write_record(struct image *image)
 {
 	struct image_record *record = image->record;
 
-	record->is_image = image->fixed;
+	record->is_image = image->is_image;
 	record->was_written = image->writable;
 	atomic_store(&record->error_seq, 0);
 	atomic_store(&record->error, 0);
@@ -267,6 +273,8 @@ static void discard(struct image_table *table, struct image *image)
 {
 	bool kept = image->witness[0] >= 0;
 
+	if (image->traits && image->traits->drop)
+		posix_fadvise(image->cached_fd, 0, 0, POSIX_FADV_DONTNEED);
 	table->keeper->ended(table->keeper->context, image->record);
 	atomic_store(&image->record->key, 0);
 	remove_image(table, image);
@@ -290,7 +298,7 @@ static int image_create(struct image_table *table, const struct image_request *r
 		return -ENOMEM;
 	insert(table, image, index);
 	rc = open_files(image, request, request->write);
-	if (rc == 0 && image->fixed)
+	if (rc == 0 && image->is_image)
 		rc = open_witnesses(table, image, request);
 	if (rc == 0)
 		rc = register_files(table, image);
@@ -300,24 +308,44 @@ static int image_create(struct image_table *table, const struct image_request *r
 	}
 	write_record(image);
 	*result = image;
-	return 0;
+	return 1;
 }
 
 /* ===== after a take-over ===== */
 
-static int open_witness_again(void *context, int flags)
+struct adoption {
+	const struct image_request *request;
+	int witness; /* -1: none was kept */
+	const struct image_record *record;
+};
+
+static int open_adopted(void *context, int flags)
 {
+	const struct adoption *adoption = context;
 	char path[32];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", *(int *)context);
+	if (adoption->witness < 0)
+		return adoption->request->open(adoption->request->context, flags);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", adoption->witness);
 	fd = open(path, flags | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+static int resolve_adopted(void *context, int fd, bool *is_image, struct settings *settings)
+{
+	const struct adoption *adoption = context;
+
+	(void)fd;
+	*is_image = adoption->record->is_image;
+	*settings = adoption->record->settings;
+	return 0;
 }
 
 int image_adopt(struct image_table *table, unsigned index, const struct image_request *request,
 		unsigned opens, unsigned writers, const int witness[IMAGE_WITNESSES])
 {
+	struct adoption adoption = {request, witness[0], &table->records[index]};
 	struct image_request again = *request;
 	struct image *image = image_new(request);
 	int rc;
@@ -328,16 +356,19 @@ int image_adopt(struct image_table *table, unsigned index, const struct image_re
 	image->opens = opens;
 	image->writers = writers;
 	memcpy(image->witness, witness, sizeof(image->witness));
-	if (witness[0] >= 0) {
-		again.open = open_witness_again;
-		again.context = &image->witness[0];
-	}
+	again.open = open_adopted;
+	again.resolve = resolve_adopted;
+	again.context = &adoption;
 	rc = open_files(image, &again, writers > 0);
 	if (rc == 0)
 		rc = register_files(table, image);
-	if (rc < 0)
-		return rc; /* the record stays: another successor may have more luck */
-	image->witness_due = image->fixed && image->record->was_written;
+	if (rc < 0) {
+		remove_image(table, image);
+		close_files(image);
+		free(image);
+		return rc;
+	}
+	image->witness_due = image->is_image && image->record->was_written;
 	return 0;
 }
 
@@ -389,7 +420,7 @@ int image_open(struct image_table *table, const struct image_request *request,
 	} else if (request->write) {
 		rc = try_open(request);
 	}
-	if (rc == 0) {
+	if (rc >= 0) {
 		image->opens++;
 		image->writers += request->write;
 		image->record->was_written |= request->write;
@@ -411,24 +442,47 @@ struct image *image_find(struct image_table *table, uint64_t key)
 	return image;
 }
 
-/* What a writer leaves behind is made durable with its last close, as a shutdown would expect. */
-static void sync_last_writer(struct image *image)
+struct image *image_next(struct image_table *table, unsigned *index)
 {
-	if (image->traits->flush && image->fixed && fsync(image->fd) < 0)
-		image_remember_error(image, -errno);
+	struct image *image = NULL;
+
+	pthread_mutex_lock(&table->lock);
+	while (*index < table->size && !image)
+		image = table->images[(*index)++];
+	if (image)
+		image->opens++;
+	pthread_mutex_unlock(&table->lock);
+	return image;
+}
+
+/* All that was written so far is on stable storage, or the error is remembered. */
+static int flush(struct image *image)
+{
+	uint64_t mark = dirty_mark(&image->dirty);
+	int rc = 0;
+
+	if (fsync(image->cached_fd) < 0) {
+		rc = -errno;
+		image_remember_error(image, rc);
+	}
+	dirty_cleaned(&image->dirty, mark);
+	return rc;
 }
 
 int image_close(struct image_table *table, struct image *image, bool writer)
 {
-	bool last_writer;
+	bool last_writer, sync;
 	uint32_t seq;
 	int rc = 0;
 
 	pthread_mutex_lock(&table->lock);
 	last_writer = writer && --image->writers == 0;
+	sync = last_writer && image->traits->flush && image->is_image;
 	pthread_mutex_unlock(&table->lock);
-	if (last_writer)
-		sync_last_writer(image);
+	/* What a writer leaves behind is made durable with its last close, as a shutdown would
+	 * expect. */
+	if (sync)
+		flush(image);
 
 	pthread_mutex_lock(&table->lock);
 	if (--image->opens == 0) {
@@ -438,6 +492,111 @@ int image_close(struct image_table *table, struct image *image, bool writer)
 	pthread_mutex_unlock(&table->lock);
 	return rc;
 }
+
+/* ===== settings ===== */
+
+static bool same_mode(const struct settings *a, const struct settings *b)
+{
+	return a->value[SETTING_CACHE] == b->value[SETTING_CACHE];
+}
+
+/* Data go to DIRECT from now on, or with -1 to the cached descriptor. */
+static int redirect(struct image_table *table, struct image *image, int direct)
+{
+	int old = image->fd, rc;
+
+	image->fd = direct >= 0 ? direct : image->cached_fd;
+	rc = register_files(table, image);
+	if (rc < 0) {
+		int failed = image->fd;
+
+		image->fd = old;
+		register_files(table, image);
+		old = failed;
+	}
+	if (old != image->cached_fd)
+		close(old);
+	return rc;
+}
+
+/* Nobody uses the image meanwhile, and its data are on the device. */
+static int put_into_effect(struct image_table *table, struct image *image,
+			   const struct image_request *request, struct settings *settings)
+{
+	int direct, rc = open_direct(image, request, settings, &direct);
+
+	if (rc < 0)
+		return rc;
+	if (!same_mode(settings, &image->settings)) {
+		/* Direct and cached access to one file do not see each other's changes. */
+		posix_fadvise(image->cached_fd, 0, 0, POSIX_FADV_DONTNEED);
+		rc = redirect(table, image, direct);
+	} else if (direct >= 0) {
+		close(direct);
+	}
+	if (rc == 0)
+		set_settings(image, settings);
+	return rc;
+}
+
+int image_reconfigure(struct image_table *table, struct image *image,
+		      const struct image_request *request)
+{
+	struct settings old = image_settings(table, image), settings;
+	struct held_range held;
+	bool is_image = image->is_image;
+	int rc;
+
+	if (!image->is_image) /* it was decided when it was opened */
+		return 0;
+	rc = request->resolve(request->context, image->cached_fd, &is_image, &settings);
+	if (rc < 0 || !memcmp(&settings, &old, sizeof(settings)))
+		return rc;
+	/* Most of the flush is done before anybody has to wait for the rest of it. */
+	if (!same_mode(&settings, &old))
+		flush(image);
+	range_hold(&image->ranges, &held, 0, UINT64_MAX);
+	/* Again: of several who change something at a time the last one has to see it all. */
+	rc = request->resolve(request->context, image->cached_fd, &is_image, &settings);
+	if (rc == 0 && !same_mode(&settings, &image->settings))
+		flush(image);
+	if (rc == 0) {
+		pthread_mutex_lock(&table->lock);
+		rc = put_into_effect(table, image, request, &settings);
+		pthread_mutex_unlock(&table->lock);
+	}
+	range_drop(&image->ranges, &held);
+	return rc < 0 ? rc : memcmp(&settings, &old, sizeof(settings)) != 0;
+}
+
+struct settings image_settings(struct image_table *table, const struct image *image)
+{
+	struct settings settings;
+
+	pthread_mutex_lock(&table->lock);
+	settings = image->settings;
+	pthread_mutex_unlock(&table->lock);
+	return settings;
+}
+
+/* Linux 6.5; in no libc that we build with. */
+#define SYS_CACHESTAT 451
+
+uint64_t image_dirty(struct image *image)
+{
+	struct {
+		uint64_t offset, length;
+	} all = {0};
+	struct {
+		uint64_t cached, dirty, writeback, evicted, recently_evicted;
+	} pages;
+
+	if (syscall(SYS_CACHESTAT, image->cached_fd, &all, &pages, 0) == 0)
+		return (pages.dirty + pages.writeback) * sysconf(_SC_PAGESIZE);
+	return dirty_outstanding(&image->dirty);
+}
+
+/* ===== the file ===== */
 
 int image_make_readonly(struct image_table *table, struct image *image,
 			const struct image_request *request)
@@ -461,18 +620,21 @@ int64_t image_size(const struct image *image)
 	return fstat(image->fd, &st) < 0 ? -errno : st.st_size;
 }
 
-void image_drop_privileges(struct image *image)
+mode_t image_privileges(mode_t mode)
 {
-	mode_t drop = S_ISUID;
+	/* setgid without group execution means mandatory locking, not privilege. */
+	return mode & (S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
+}
+
+int image_drop_privileges(struct image *image)
+{
 	struct stat st;
+	mode_t drop;
 
 	if (fstat(image->cached_fd, &st) < 0)
-		return;
-	/* setgid without group execution means mandatory locking, not privilege. */
-	if (st.st_mode & S_IXGRP)
-		drop |= S_ISGID;
-	if (st.st_mode & drop)
-		fchmod(image->cached_fd, st.st_mode & 07777 & ~drop);
+		return -errno;
+	drop = image_privileges(st.st_mode);
+	return drop && fchmod(image->cached_fd, st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
 }
 
 void image_remember_error(struct image *image, int error)

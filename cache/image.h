@@ -14,10 +14,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "dirty.h"
 #include "lane.h"
-#include "policy/mode.h"
+#include "policy/settings.h"
 #include "rangelock.h"
 
 /* Direct I/O that is coarser than this is not used: the slots have no room to widen a request. */
@@ -39,7 +40,8 @@ struct image_record {
 	 * cleared. */
 	_Atomic uint32_t witness_busy;
 	_Atomic int32_t backing; /* the kernel's number for reading it past us; 0: none */
-	uint8_t spare[224];
+	struct settings settings;
+	uint8_t spare[160];
 };
 _Static_assert(sizeof(struct image_record) == 256, "image records have a fixed size");
 
@@ -51,15 +53,20 @@ struct image {
 	struct image *next; /* in the table's bucket */
 	unsigned index;	    /* in the table */
 	unsigned opens, writers;
+	int access;    /* open(2) flags of the descriptors */
 	bool writable; /* descriptors are open for writing */
-	bool fixed;    /* descriptors are fixed files of every lane */
+	bool is_image; /* else an ordinary file; an image's descriptors are fixed files of every
+			  lane */
 
-	enum cache_mode mode;		   /* in effect: never CACHE_AUTO */
-	const struct cache_traits *traits; /* of the mode */
-	const char *reason;		   /* static: who chose it */
+	/* In effect; CACHE_AUTO is resolved. Changed only by who holds both the table's lock and
+	 * all of the ranges: either of them is enough for reading. */
+	struct settings settings;
+	const struct cache_traits *traits; /* of the cache mode */
 	int fd;				   /* where data goes: with O_DIRECT if traits->direct */
 	int cached_fd;			   /* without O_DIRECT; the same as fd if !traits->direct */
 	uint32_t align; /* of offset and length for fd, bytes; 1 if !traits->direct */
+	/* Found out at the first use: what the backing file cannot do. */
+	_Atomic bool lacks_dontcache, lacks_zeroing;
 
 	struct range_queue ranges;
 	struct dirty dirty;
@@ -76,6 +83,7 @@ struct image {
 	_Atomic uint32_t error_told; /* the last of record->error_seq that any opener heard of */
 
 	_Atomic uint64_t reads, writes, read_bytes, written_bytes, errors;
+	_Atomic uint64_t read_undropped; /* bytes read since the page cache was dropped */
 };
 
 /* Who keeps what an image has outside the process (fuse/takeover.h). */
@@ -104,16 +112,15 @@ struct image_table {
 
 /* What is to be opened. */
 struct image_request {
-	uint64_t key;	      /* one number a file: the same for each of its names */
-	bool is_image;	      /* by its name: a VM image, else an ordinary file */
-	bool append;	      /* for writing at the end only: all that an append-only file allows */
-	bool write;	      /* for writing, or for reading only */
-	enum cache_mode mode; /* asked for; CACHE_AUTO: to be found out */
-	const char *mode_source; /* static: who asked */
-	uint64_t dirty_limit;	 /* bytes */
+	uint64_t key;  /* one number a file: the same for each of its names */
+	bool is_image; /* by its name: a VM image, else an ordinary file */
+	bool append;   /* for writing at the end only: all that an append-only file allows */
+	bool write;    /* for writing, or for reading only */
 	/* Opens the file with open(2) FLAGS (O_RDWR or O_RDONLY, O_DIRECT perhaps); fd or -errno.
 	 */
 	int (*open)(void *context, int flags);
+	/* The settings of the file that is open as FD. May make an image of it. -errno. */
+	int (*resolve)(void *context, int fd, bool *is_image, struct settings *settings);
 	void *context;
 };
 
@@ -123,8 +130,8 @@ int image_table_init(struct image_table *table, unsigned size, struct image_reco
 		     const struct image_keeper *keeper, struct lane *lanes, unsigned nlanes);
 void image_table_fini(struct image_table *table);
 
-/* Opens or shares. Each success is to be paired with one image_close(). -errno of open(2), -ENFILE.
- */
+/* Opens (1) or shares (0). Each success is to be paired with one image_close(). -errno of open(2),
+ * -ENFILE. */
 int image_open(struct image_table *table, const struct image_request *request,
 	       struct image **image);
 
@@ -150,6 +157,23 @@ int image_make_readonly(struct image_table *table, struct image *image,
  * (not a writer's), to be closed. */
 struct image *image_find(struct image_table *table, uint64_t key);
 
+/* The open image with the lowest index from *INDEX on, and *INDEX beyond it; NULL: no more. As with
+ * image_find(), it is to be closed. */
+struct image *image_next(struct image_table *table, unsigned *index);
+
+/*
+ * Resolves the settings again and puts them into effect while the image is in use: its requests
+ * wait meanwhile, none fails. 1: something has changed. -errno: all is as it was.
+ */
+int image_reconfigure(struct image_table *table, struct image *image,
+		      const struct image_request *request);
+
+/* What is in effect. */
+struct settings image_settings(struct image_table *table, const struct image *image);
+
+/* Bytes in the page cache that are not on the device yet. */
+uint64_t image_dirty(struct image *image);
+
 static inline struct image *image_at(const struct image_table *table, unsigned index)
 {
 	return table->images[index];
@@ -158,8 +182,11 @@ static inline struct image *image_at(const struct image_table *table, unsigned i
 /* Bytes; -errno. */
 int64_t image_size(const struct image *image);
 
-/* Takes the setuid and setgid bits off a file that somebody without CAP_FSETID writes to. */
-void image_drop_privileges(struct image *image);
+/* The bits of MODE that a change by somebody without CAP_FSETID ends. */
+mode_t image_privileges(mode_t mode);
+
+/* Takes them off a file that such a one changes. -errno. */
+int image_drop_privileges(struct image *image);
 
 /* Remembers an error that is nobody's yet, or that every opener must hear of (-errno). */
 void image_remember_error(struct image *image, int error);

@@ -8,16 +8,38 @@
 
 #include "policy/util.h"
 
+#ifndef RWF_DONTCACHE
+#define RWF_DONTCACHE 0x80 /* Linux 6.14 */
+#endif
+
+/* Where the kernel does not drop what was read, it is dropped after so many bytes: pages that were
+ * read along (the rest of a compressed extent) get their chance. */
+#define READ_DROP (1u << 20)
+
 /* How often EINTR and EAGAIN from below are tried again before they are passed on. */
 #define RETRIES 16
 
 /* ===== finishing and stepping ===== */
 
+static void count(const struct io *io)
+{
+	struct image *image = io->image;
+
+	if (io->result < 0) {
+		atomic_fetch_add_explicit(&image->errors, 1, memory_order_relaxed);
+	} else if (io->kind == IO_READ) {
+		atomic_fetch_add_explicit(&image->reads, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&image->read_bytes, io->result, memory_order_relaxed);
+	} else if (io->kind == IO_WRITE) {
+		atomic_fetch_add_explicit(&image->writes, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&image->written_bytes, io->result, memory_order_relaxed);
+	}
+}
+
 static void finish(struct io *io, int result)
 {
 	io->result = result;
-	if (result < 0)
-		atomic_fetch_add_explicit(&io->image->errors, 1, memory_order_relaxed);
+	count(io);
 	range_release(&io->image->ranges, &io->range);
 	io->done(io);
 }
@@ -41,7 +63,7 @@ static void on_file(const struct io *io, struct io_uring_sqe *sqe, bool cached)
 {
 	const struct image *image = io->image;
 
-	if (image->fixed) {
+	if (image->is_image) {
 		sqe->fd = image_file(image, cached);
 		sqe->flags |= IOSQE_FIXED_FILE;
 	} else {
@@ -49,9 +71,20 @@ static void on_file(const struct io *io, struct io_uring_sqe *sqe, bool cached)
 	}
 }
 
+/* Whether a result from below is no answer yet. A kernel or filesystem without RWF_DONTCACHE says
+ * so at the first use. */
 static bool transient(struct io *io, int res)
 {
-	return (res == -EINTR || res == -EAGAIN) && io->retries++ < RETRIES;
+	if (res == -EOPNOTSUPP && io->image->traits->drop)
+		io->image->lacks_dontcache = true;
+	else if (res != -EINTR && res != -EAGAIN)
+		return false;
+	return io->retries++ < RETRIES;
+}
+
+static int dontcache(const struct io *io)
+{
+	return io->image->traits->drop && !io->image->lacks_dontcache ? RWF_DONTCACHE : 0;
 }
 
 /* Reads LENGTH bytes of the image at OFFSET to INTO, which lies in the slot. */
@@ -64,7 +97,31 @@ static void submit_read(struct io *io, char *into, uint32_t length, uint64_t off
 		io_uring_prep_read_fixed(sqe, 0, into, length, offset, io->slot->buffer);
 	else
 		io_uring_prep_read(sqe, 0, into, length, offset);
+	sqe->rw_flags = dontcache(io);
 	on_file(io, sqe, false);
+}
+
+/* ===== the page cache ===== */
+
+static bool must_drop(const struct io *io)
+{
+	return io->image->traits->drop && io->image->lacks_dontcache;
+}
+
+static void dropped(struct io *io, int res)
+{
+	(void)res;
+	finish(io, io->result);
+}
+
+/* Finishes after the image's clean pages have left the page cache. */
+static void drop_and_finish(struct io *io, int result)
+{
+	struct io_uring_sqe *sqe = sqe_for(io, dropped);
+
+	io->result = result;
+	io_uring_prep_fadvise(sqe, 0, 0, 0, POSIX_FADV_DONTNEED);
+	on_file(io, sqe, true);
 }
 
 /* ===== alignment ===== */
@@ -105,8 +162,14 @@ static void finish_read(struct io *io)
 	uint32_t gap = io->offset - io->start;
 	uint32_t have = io->progress > gap ? io->progress - gap : 0;
 
+	have = MIN(have, io->length);
 	io->data = io->slot->payload + gap;
-	finish(io, MIN(have, io->length));
+	if (must_drop(io) && atomic_fetch_add(&io->image->read_undropped, have) >= READ_DROP) {
+		atomic_store(&io->image->read_undropped, 0);
+		drop_and_finish(io, have);
+	} else {
+		finish(io, have);
+	}
 }
 
 static void read_more(struct io *io, int res)
@@ -153,37 +216,24 @@ static void start_read(struct io *io)
 
 static void synced(struct io *io, int res)
 {
-	if (res < 0) {
-		/* This consumed the error of somebody's earlier write: all openers must hear of it.
-		 */
+	/* This consumed the error of somebody's earlier write: all openers must hear of it. */
+	if (res < 0)
 		image_remember_error(io->image, res);
-	} else {
-		dirty_waited(&io->image->dirty, io->unwaited);
-	}
+	dirty_synced(&io->image->dirty);
+	if (must_drop(io))
+		drop_and_finish(io, io->length);
+	else
+		finish(io, io->length);
+}
+
+static void started(struct io *io, int res)
+{
+	if (res < 0)
+		image_remember_error(io->image, res);
 	finish(io, io->length);
 }
 
-static void dropped(struct io *io, int res)
-{
-	(void)res;
-	finish(io, io->length);
-}
-
-static void drop_cache(struct io *io, int res)
-{
-	struct io_uring_sqe *sqe;
-
-	if (res < 0 || !io->image->traits->drop) {
-		synced(io, res);
-		return;
-	}
-	dirty_waited(&io->image->dirty, io->unwaited);
-	sqe = sqe_for(io, dropped);
-	io_uring_prep_fadvise(sqe, 0, 0, 0, POSIX_FADV_DONTNEED);
-	on_file(io, sqe, true);
-}
-
-static void sync_range(struct io *io, unsigned flags, void (*step)(struct io *io, int res))
+static void sync_all(struct io *io, unsigned flags, void (*step)(struct io *io, int res))
 {
 	struct io_uring_sqe *sqe = sqe_for(io, step);
 
@@ -191,25 +241,51 @@ static void sync_range(struct io *io, unsigned flags, void (*step)(struct io *io
 	on_file(io, sqe, true);
 }
 
+static void sync_and_wait(struct io *io)
+{
+	sync_all(io,
+		 SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER,
+		 synced);
+}
+
+static void answer(struct lane_work *work)
+{
+	struct io *io = container_of(work, struct io, resume);
+
+	finish(io, io->length);
+}
+
+static void sync_first(struct lane_work *work)
+{
+	sync_and_wait(container_of(work, struct io, resume));
+}
+
+static void waited(struct dirty_wait *wait, bool sync)
+{
+	struct io *io = container_of(wait, struct io, wait);
+
+	io->resume.run = sync ? sync_first : answer;
+	lane_post(io->lane, &io->resume);
+}
+
 /* All data is in the page cache: does its writer have to see to writeback before it is answered? */
 static void bound_dirty(struct io *io)
 {
-	struct dirty *dirty = &io->image->dirty;
+	uint64_t pages =
+		align_up(io->offset + io->length, SLOT_PAGE) - align_down(io->offset, SLOT_PAGE);
 
-	switch (dirty_add(dirty, io->length)) {
+	io->wait.go_on = waited;
+	switch (dirty_add(&io->image->dirty, pages, &io->wait)) {
 	case DIRTY_GO_ON:
 		finish(io, io->length);
 		break;
 	case DIRTY_START:
-		io->unwaited = 0;
-		sync_range(io, SYNC_FILE_RANGE_WRITE, synced);
+		sync_all(io, SYNC_FILE_RANGE_WRITE, started);
+		break;
+	case DIRTY_SYNC:
+		sync_and_wait(io);
 		break;
 	case DIRTY_WAIT:
-		io->unwaited = atomic_load(&dirty->unwaited);
-		sync_range(io,
-			   SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-				   SYNC_FILE_RANGE_WAIT_AFTER,
-			   drop_cache);
 		break;
 	}
 }
@@ -229,9 +305,14 @@ static void submit_rest_of_write(struct io *io)
 		io_uring_prep_write_fixed(sqe, 0, from, length, offset, io->slot->buffer);
 	else
 		io_uring_prep_write(sqe, 0, from, length, offset);
+	sqe->rw_flags = dontcache(io);
 	if (io->through_cache || io->image->traits->dsync)
-		sqe->rw_flags = RWF_DSYNC;
+		sqe->rw_flags |= RWF_DSYNC;
 	on_file(io, sqe, io->through_cache);
+	/* The page cache would sync, or start writeback, right here, and a slow device would keep
+	 * all images of the lane waiting. */
+	if (sqe->rw_flags && (io->through_cache || !io->image->traits->direct))
+		sqe->flags |= IOSQE_ASYNC;
 }
 
 static void write_more(struct io *io, int res)
@@ -336,12 +417,10 @@ static void widen_lock(struct io *io)
 		start(io);
 }
 
-static void start_write(struct io *io)
+static void write_data(struct io *io)
 {
 	int64_t size;
 
-	widen(io);
-	io->through_cache = false;
 	if (aligned(io)) {
 		submit_rest_of_write(io);
 		return;
@@ -355,6 +434,69 @@ static void start_write(struct io *io)
 		widen_lock(io);
 	else
 		write_through_cache(io);
+}
+
+/* ===== zeroes ===== */
+
+static bool all_zero(const char *data, size_t length)
+{
+	const uint64_t *first = (const uint64_t *)data;
+	const uint64_t *last = (const uint64_t *)(data + length) - 1;
+
+	return !*first && !*last && !memcmp(data, data + sizeof(*first), length - sizeof(*first));
+}
+
+/* Whether a hole, or unwritten space, says the same. Only whole pages inside the file: the rest the
+ * kernel would have to write. */
+static bool is_zeroes(const struct io *io)
+{
+	return io->image->settings.value[SETTING_DETECT_ZEROES] != ZEROES_OFF &&
+	       !io->image->lacks_zeroing && io->length &&
+	       ((io->offset | io->length) & (SLOT_PAGE - 1)) == 0 &&
+	       all_zero(io->slot->payload, io->length) &&
+	       (int64_t)(io->offset + io->length) <= image_size(io->image);
+}
+
+static void zeroes_synced(struct io *io, int res)
+{
+	finish(io, res < 0 ? res : (int)io->length);
+}
+
+static void zeroed(struct io *io, int res)
+{
+	struct io_uring_sqe *sqe;
+
+	if (res < 0) {
+		if (res == -EOPNOTSUPP)
+			io->image->lacks_zeroing = true;
+		write_data(io);
+	} else if (io->image->traits->dsync) {
+		sqe = sqe_for(io, zeroes_synced);
+		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+		on_file(io, sqe, true);
+	} else {
+		finish(io, io->length);
+	}
+}
+
+static void write_zeroes(struct io *io)
+{
+	bool unmap = io->image->settings.value[SETTING_DETECT_ZEROES] == ZEROES_UNMAP;
+	int mode = unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+	struct io_uring_sqe *sqe = sqe_for(io, zeroed);
+
+	io_uring_prep_fallocate(sqe, 0, mode | FALLOC_FL_KEEP_SIZE, io->offset, io->length);
+	on_file(io, sqe, true);
+}
+
+static void start_write(struct io *io)
+{
+	widen(io);
+	io->through_cache = false;
+	if (is_zeroes(io))
+		write_zeroes(io);
+	else
+		write_data(io);
 }
 
 /* ===== fsync ===== */
@@ -399,8 +541,12 @@ static void hear_witness(struct io *io)
 
 static void fsynced(struct io *io, int res)
 {
-	if (res == 0 && io->image->witness_due && io->range.end == UINT64_MAX)
+	if (res == 0)
+		dirty_cleaned(&io->image->dirty, io->mark);
+	if (res == 0 && io->image->witness_due && io->range.exclusive)
 		hear_witness(io);
+	else if (must_drop(io))
+		drop_and_finish(io, res);
 	else
 		finish(io, res);
 }
@@ -413,9 +559,11 @@ static void start_fsync(struct io *io)
 		finish(io, 0);
 		return;
 	}
+	io->mark = dirty_mark(&io->image->dirty);
 	sqe = sqe_for(io, fsynced);
 	io_uring_prep_fsync(sqe, 0, io->datasync ? IORING_FSYNC_DATASYNC : 0);
-	on_file(io, sqe, false);
+	/* One descriptor hears of all errors, whatever the mode is by now. */
+	on_file(io, sqe, true);
 }
 
 /* ===== starting ===== */
@@ -447,15 +595,20 @@ static void granted(struct range *range)
 	lane_post(io->lane, &io->resume);
 }
 
+/* An FSYNC conflicts with nothing but who holds the whole image. */
+#define FSYNC_RANGE (UINT64_MAX - 2)
+
 void io_start(struct io *io)
 {
-	uint32_t align = io->image->align;
+	bool fsync = io->kind == IO_FSYNC;
 
 	io->retries = 0;
 	io->resume.run = resume;
+	/* Whole pages, whatever the image's alignment is: it may be another one when the range is
+	 * granted. */
 	io->range = (struct range){
-		.start = align_down(io->offset, align),
-		.end = align_up(io->offset + io->length, align),
+		.start = fsync ? FSYNC_RANGE : align_down(io->offset, IMAGE_ALIGN_MAX),
+		.end = fsync ? FSYNC_RANGE + 1 : align_up(io->offset + io->length, IMAGE_ALIGN_MAX),
 		.exclusive = io->kind == IO_WRITE,
 		.on_grant = granted,
 	};

@@ -45,9 +45,10 @@ struct io {
 	uint32_t span;	   /* its length */
 	uint32_t progress; /* bytes of it done */
 	uint32_t retries;
-	bool through_cache; /* this write goes through the page cache, synchronously */
-	unsigned witness;   /* which one is being heard */
-	uint64_t unwaited;  /* dirty bytes when the wait for writeback began */
+	bool through_cache;	/* this write goes through the page cache, synchronously */
+	struct dirty_wait wait; /* IO_WRITE: for room below the dirty limit */
+	unsigned witness;	/* IO_FSYNC: which one is being heard */
+	uint64_t mark;		/* IO_FSYNC: what was written when it began */
 };
 
 void io_start(struct io *io);

@@ -115,7 +115,7 @@ static int restrict_ring(struct lane *lane)
 		r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
 						       .sqe_op = operations[i]};
 	r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
-					       .sqe_flags = IOSQE_FIXED_FILE};
+					       .sqe_flags = IOSQE_FIXED_FILE | IOSQE_ASYNC};
 	/* Not exported by liburing 2.3, like io_uring_enable_rings(). */
 	return syscall(SYS_io_uring_register, lane->ring.ring_fd, IORING_REGISTER_RESTRICTIONS, r,
 		       n) < 0

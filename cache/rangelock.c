@@ -7,7 +7,7 @@
 
 void range_queue_init(struct range_queue *queue)
 {
-	pthread_spin_init(&queue->lock, PTHREAD_PROCESS_PRIVATE);
+	pthread_mutex_init(&queue->lock, NULL);
 	queue->first = queue->last = NULL;
 	queue->waiting = 0;
 }
@@ -29,7 +29,7 @@ bool range_acquire(struct range_queue *queue, struct range *range)
 {
 	bool granted;
 
-	pthread_spin_lock(&queue->lock);
+	pthread_mutex_lock(&queue->lock);
 	range->next = NULL;
 	range->prev = queue->last;
 	*(queue->last ? &queue->last->next : &queue->first) = range;
@@ -37,7 +37,7 @@ bool range_acquire(struct range_queue *queue, struct range *range)
 	granted = range->granted = grantable(range);
 	if (!granted)
 		queue->waiting++;
-	pthread_spin_unlock(&queue->lock);
+	pthread_mutex_unlock(&queue->lock);
 	return granted;
 }
 
@@ -59,7 +59,7 @@ void range_release(struct range_queue *queue, struct range *range)
 	struct range *wake[16];
 	unsigned n;
 
-	pthread_spin_lock(&queue->lock);
+	pthread_mutex_lock(&queue->lock);
 	*(range->prev ? &range->prev->next : &queue->first) = range->next;
 	*(range->next ? &range->next->prev : &queue->last) = range->prev;
 	do {
@@ -69,12 +69,12 @@ void range_release(struct range_queue *queue, struct range *range)
 
 		for (n = 0; n < ARRAY_SIZE(wake) && (r = next_grant(queue, r)); n++)
 			wake[n] = r;
-		pthread_spin_unlock(&queue->lock);
+		pthread_mutex_unlock(&queue->lock);
 		for (unsigned i = 0; i < n; i++)
 			wake[i]->on_grant(wake[i]);
 		if (n < ARRAY_SIZE(wake))
 			return;
-		pthread_spin_lock(&queue->lock);
+		pthread_mutex_lock(&queue->lock);
 	} while (true);
 }
 

@@ -23,7 +23,7 @@ struct range {
 };
 
 struct range_queue {
-	pthread_spinlock_t lock;
+	pthread_mutex_t lock;
 	struct range *first, *last;
 	unsigned waiting;
 };

@@ -9,6 +9,7 @@
 #include "keep.h"
 #include "keeper.h"
 #include "mount.h"
+#include "policy.h"
 #include "policy/log.h"
 #include "takeover.h"
 
@@ -22,19 +23,25 @@ static int open_node(void *context, int flags)
 	return node_open(&opener->mount->nodes, opener->node, flags);
 }
 
+static int resolve_node(void *context, int fd, bool *is_image, struct settings *settings)
+{
+	struct node_opener *opener = context;
+	struct mount *mount = opener->mount;
+	char path[PATH_MAX];
+
+	policy_resolve(mount, opener->node, fd, is_image, settings);
+	return policy_check(policy_name(mount, fd, path), settings);
+}
+
 void file_image_request(struct node_opener *opener, int flags, struct image_request *request)
 {
-	const struct options *options = &opener->mount->options;
-
 	*request = (struct image_request){
 		.key = atomic_load(&opener->node->id),
 		.is_image = atomic_load(&opener->node->flags) & NODE_IMAGE,
 		.append = flags & O_APPEND,
 		.write = (flags & O_ACCMODE) != O_RDONLY,
-		.mode = options->cache,
-		.mode_source = "mount",
-		.dirty_limit = options->dirty_limit,
 		.open = open_node,
+		.resolve = resolve_node,
 		.context = opener,
 	};
 }
@@ -83,6 +90,8 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique
 	rc = image_open(&mount->images, &request, &image);
 	if (rc < 0)
 		return rc;
+	if (rc > 0 && image->is_image)
+		policy_announce(mount, image, LOG_LEVEL_DEBUG);
 	file = reserve(mount);
 	if (!file) {
 		image_close(&mount->images, image, request.write);
@@ -157,8 +166,10 @@ static void lose_files(struct mount *mount, unsigned index, int error)
 	for (uint32_t i = 0; i < FILES_MAX; i++) {
 		struct file *file = &mount->state.files[i];
 
-		if (atomic_load(&file->id) && file->image == index)
-			atomic_store(&file->id, 0);
+		if (!atomic_load(&file->id) || file->image != index)
+			continue;
+		atomic_store(&file->id, 0);
+		atomic_fetch_sub(&mount->open_files, 1);
 	}
 	atomic_store(&mount->state.images[index].key, 0);
 }

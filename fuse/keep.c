@@ -4,19 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "keeper.h"
+#include "notify.h"
 #include "policy/log.h"
 #include "policy/util.h"
-
-#define LISTEN_FDS_START 3
 
 static struct {
 	int socket; /* connected to the keeper */
@@ -26,41 +23,21 @@ static struct {
 	int crash;
 } keep = {.socket = -1};
 
-static int connect_keeper(void)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	size_t n = path ? strlen(path) : 0;
-
-	if (!n || n >= sizeof(address.sun_path))
-		return -EINVAL;
-	memcpy(address.sun_path, path, n);
-	if (*path == '@')
-		address.sun_path[0] = 0;
-	keep.socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (keep.socket < 0 || connect(keep.socket, (struct sockaddr *)&address,
-				       offsetof(struct sockaddr_un, sun_path) + n) < 0)
-		return -errno;
-	return 0;
-}
-
 static int take_descriptors(void)
 {
-	const char *count = getenv("LISTEN_FDS");
-	char *names = getenv("LISTEN_FDNAMES");
-	int n = count ? atoi(count) : 0;
+	char *names;
+	int n = notify_passed(&names);
 
-	if (n <= 0 || !names)
+	if (!n)
 		return 0;
 	keep.names = calloc(n, sizeof(*keep.names));
 	keep.fds = calloc(n, sizeof(*keep.fds));
-	names = strdup(names); /* the names point into it */
+	names = strdup(names); /* the environment's goes */
 	if (!keep.names || !keep.fds || !names)
 		return -ENOMEM;
 	for (; keep.n < (unsigned)n; keep.n++) {
 		keep.names[keep.n] = strsep(&names, ":") ?: "";
-		keep.fds[keep.n] = LISTEN_FDS_START + keep.n;
-		fcntl(keep.fds[keep.n], F_SETFD, FD_CLOEXEC);
+		keep.fds[keep.n] = NOTIFY_FDS_START + keep.n;
 	}
 	return 0;
 }
@@ -68,11 +45,11 @@ static int take_descriptors(void)
 int keep_init(void)
 {
 	const char *crash = getenv(KEEPER_ENV_CRASH);
-	int rc = connect_keeper();
+	int rc;
 
 	keep.crash = crash ? atoi(crash) : 0;
-	if (rc == 0)
-		rc = take_descriptors();
+	keep.socket = notify_connect();
+	rc = keep.socket < 0 ? keep.socket : take_descriptors();
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDNAMES");

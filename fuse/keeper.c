@@ -19,13 +19,13 @@
 #include <unistd.h>
 
 #include "mountpoint.h"
+#include "notify.h"
 #include "policy/log.h"
 #include "policy/util.h"
 #include "process.h"
 #include "state.h"
 
 #define KEPT_MAX 20000
-#define LISTEN_FDS_START 3
 #define MESSAGE_MAX 4096
 #define FDS_MAX 8 /* in one message */
 
@@ -95,18 +95,14 @@ static void drop_all(void)
 /* What a manager kept for us from an earlier life: ours died, and the worker with it. */
 static void adopt_from_manager(void)
 {
-	const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
-	char *names = getenv("LISTEN_FDNAMES");
-	int n = count ? atoi(count) : 0;
+	char *names;
+	int n = notify_passed(&names);
 
-	if (!n || !names || !pid || atoi(pid) != getpid())
-		return;
 	for (int i = 0; i < n; i++) {
-		char *name = strsep(&names, ":");
+		const char *name = strsep(&names, ":") ?: "unknown";
 
-		fcntl(LISTEN_FDS_START + i, F_SETFD, FD_CLOEXEC);
-		store(name ?: "unknown", LISTEN_FDS_START + i);
-		keeper.mounted |= name && !strcmp(name, "state");
+		store(name, NOTIFY_FDS_START + i);
+		keeper.mounted |= !strcmp(name, "state");
 	}
 	keeper.resend = keeper.mounted;
 }
@@ -228,6 +224,8 @@ static void receive_message(void)
 	if (n < 0)
 		return;
 	text[n] = 0;
+	if (message.msg_flags & MSG_CTRUNC)
+		log_err("keeper: no room for a descriptor: the mount may not survive the next death");
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
 		if (c->cmsg_type == SCM_RIGHTS) {
 			nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -253,17 +251,23 @@ static void receive_message(void)
 /* ===== workers ===== */
 
 /* In the child: the kept descriptors become 3, 4, 5... */
-static void place_descriptors(void)
+static bool place_descriptors(void)
 {
 	/* First out of the way of the numbers that are to be taken. */
-	int base = LISTEN_FDS_START + keeper.nkept;
-	int executable = fcntl(keeper.executable, F_DUPFD_CLOEXEC, base);
+	int base = NOTIFY_FDS_START + keeper.nkept;
 
-	for (unsigned i = 0; i < keeper.nkept; i++)
+	keeper.executable = fcntl(keeper.executable, F_DUPFD_CLOEXEC, base);
+	if (keeper.executable < 0)
+		return false;
+	for (unsigned i = 0; i < keeper.nkept; i++) {
 		keeper.kept[i].fd = fcntl(keeper.kept[i].fd, F_DUPFD_CLOEXEC, base);
+		if (keeper.kept[i].fd < 0)
+			return false;
+	}
 	for (unsigned i = 0; i < keeper.nkept; i++)
-		dup2(keeper.kept[i].fd, LISTEN_FDS_START + i);
-	keeper.executable = executable;
+		if (dup2(keeper.kept[i].fd, NOTIFY_FDS_START + i) < 0)
+			return false;
+	return true;
 }
 
 static void list_names(void)
@@ -295,8 +299,9 @@ static void become_worker(int crash_signal)
 	setenv("LISTEN_FDNAMES", keeper.names, 1);
 	setenv("NOTIFY_SOCKET", keeper.address, 1);
 	setenv(KEEPER_ENV_CRASH, crash, 1);
-	place_descriptors();
-	syscall(SYS_execveat, keeper.executable, "", keeper.argv, environ, AT_EMPTY_PATH);
+	if (place_descriptors())
+		syscall(SYS_execveat, keeper.executable, "", keeper.argv, environ, AT_EMPTY_PATH);
+	log_err("keeper: the next worker cannot be started: %s", strerror(errno));
 	_exit(127);
 }
 
@@ -445,56 +450,22 @@ static int open_socket(void)
 	return 0;
 }
 
-static int connect_manager(void)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	socklen_t length;
-
-	keeper.manager = -1;
-	if (!path || strlen(path) >= sizeof(address.sun_path))
-		return 0;
-	strcpy(address.sun_path, path);
-	length = offsetof(struct sockaddr_un, sun_path) + strlen(path);
-	if (*path == '@')
-		address.sun_path[0] = 0;
-	keeper.manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (keeper.manager < 0 || connect(keeper.manager, (struct sockaddr *)&address, length) < 0)
-		return -errno;
-	return 0;
-}
-
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	keeper.signals = signalfd(-1, &set, SFD_CLOEXEC);
-	return keeper.signals < 0 ? -errno : 0;
-}
-
 int keeper_run(const char *program, char **argv, const char *mountpoint, int ready_fd)
 {
 	int rc;
 
+	process_raise_descriptors();
 	keeper.program = program;
 	keeper.argv = argv;
 	keeper.mountpoint = mountpoint;
 	keeper.ready_fd = ready_fd;
 	keeper.executable = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	rc = keeper.executable < 0 ? -errno : open_socket();
+	keeper.manager = notify_connect();
+	if (rc == 0 && keeper.manager < 0 && keeper.manager != -ENOENT)
+		rc = keeper.manager;
 	if (rc == 0)
-		rc = connect_manager();
-	if (rc == 0)
-		rc = open_signals();
+		rc = keeper.signals = process_signals();
 	if (rc < 0) {
 		fprintf(stderr, "bouncefs: keeper: %s\n", strerror(-rc));
 		return 1;

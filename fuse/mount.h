@@ -9,6 +9,7 @@
 #include "meta.h"
 #include "node.h"
 #include "options.h"
+#include "policy.h"
 #include "protocol.h"
 #include "state.h"
 #include "worker.h"
@@ -22,6 +23,7 @@ struct mount {
 	struct node_table nodes;
 	struct image_table images;
 	struct image_keeper image_keeper;
+	struct policy policy;
 	struct lane *lanes; /* one a worker */
 	struct worker *workers;
 	unsigned nworkers;

@@ -75,6 +75,7 @@ static struct node *insert(struct node_table *table, const struct identity *who,
 	node->handle_length = who->handle.handle_bytes;
 	node->handle_type = who->handle.handle_type;
 	memcpy(node->handle, who->bytes, HANDLE_MAX);
+	atomic_store(&node->flags, 0);
 	atomic_store(&node->lookups, 0);
 	atomic_store(&node->flags, 0);
 	atomic_store(&node->id, id ?: state_new_id(table->state, i - 1));

@@ -44,9 +44,9 @@ static int32_t backing_of(struct mount *mount, uint64_t fh)
 
 /* libfuse 3.14 has no way to say FOPEN_PARALLEL_DIRECT_WRITES: the answers to OPEN, CREATE and
  * TMPFILE are made here. */
-void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t node, uint64_t fh)
+void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh)
 {
-	bool image = atomic_load(&node_get(&mount->nodes, node)->flags) & NODE_IMAGE;
+	const struct image *image = image_at(&mount->images, file_get(&mount->state, fh)->image);
 	int32_t backing = backing_of(mount, fh);
 
 	*out = (struct fuse_open_out){
@@ -74,7 +74,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -rc);
 		return;
 	}
-	open_out_fill(mount, &out, ino, fh);
+	open_out_fill(mount, &out, fh);
 	/* Nobody waits for it any more, and so nobody will close it. */
 	if (fuse_reply_buf(req, (char *)&out, sizeof(out)) == -ENOENT)
 		file_close(mount, fh);
@@ -97,7 +97,7 @@ static int adopt(struct mount *mount, int fd, const char *name, int flags,
 		return rc;
 	}
 	entry_out_fill(&out->entry, &e);
-	open_out_fill(mount, &out->open, e.ino, fh);
+	open_out_fill(mount, &out->open, fh);
 	return 0;
 }
 
@@ -194,8 +194,7 @@ void raw_tmpfile(struct mount *mount, const struct meta_message *message)
 
 	if (message->length >= sizeof(*header) + sizeof(*in))
 		rc = make_tmpfile(mount, header, in, &out);
-	if (raw_reply(mount, message, MIN(rc, 0), &out, rc < 0 ? 0 : sizeof(out)) == -ENOENT &&
-	    rc == 0)
+	if (raw_reply(message, MIN(rc, 0), &out, rc < 0 ? 0 : sizeof(out)) == -ENOENT && rc == 0)
 		take_back(mount, &out);
 }
 
@@ -247,12 +246,13 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 		fuse_reply_err(req, EBADF);
 		return;
 	}
-	if (fuse_req_ctx(req)->uid)
-		image_drop_privileges(image);
-	range_hold(&image->ranges, &held, align_down(offset, SLOT_PAGE),
-		   align_up(offset + length, SLOT_PAGE));
-	rc = fallocate(image->cached_fd, mode, offset, length) < 0 ? -errno : 0;
-	range_drop(&image->ranges, &held);
+	rc = fuse_req_ctx(req)->uid ? image_drop_privileges(image) : 0;
+	if (rc == 0) {
+		range_hold(&image->ranges, &held, align_down(offset, SLOT_PAGE),
+			   align_up(offset + length, SLOT_PAGE));
+		rc = fallocate(image->cached_fd, mode, offset, length) < 0 ? -errno : 0;
+		range_drop(&image->ranges, &held);
+	}
 	/* ENOSYS would end fallocate for the whole mount. */
 	fuse_reply_err(req, rc == -ENOSYS ? EOPNOTSUPP : -rc);
 }
@@ -301,41 +301,63 @@ static int64_t copy_below(int in, uint64_t off_in, int out, uint64_t off_out, ui
 	return n < 0 ? (errno == ENOSYS ? -EOPNOTSUPP : -errno) : n;
 }
 
-/* Two images are locked in one order, or two copies in opposite directions would wait for each
- * other. */
-static void hold_both(struct image *a, struct held_range *held_a, struct image *b,
-		      struct held_range *held_b)
+/* What is read and what is written is held, and nothing else: the guests go on. Two images are held
+ * in one order, or two copies in opposite directions would wait for each other; within one image
+ * both ranges are held as one, and so is all between them. */
+struct copy {
+	struct image *in, *out;
+	uint64_t off_in, off_out, length;
+	struct held_range held_in, held_out;
+};
+
+static void hold_one(struct image *image, struct held_range *held, uint64_t from, uint64_t to)
 {
-	if (a > b) {
-		hold_both(b, held_b, a, held_a);
+	range_hold(&image->ranges, held, align_down(from, SLOT_PAGE), align_up(to, SLOT_PAGE));
+}
+
+static void copy_hold(struct copy *c)
+{
+	if (c->in == c->out) {
+		hold_one(c->in, &c->held_in, MIN(c->off_in, c->off_out),
+			 MAX(c->off_in, c->off_out) + c->length);
 		return;
 	}
-	range_hold(&a->ranges, held_a, 0, UINT64_MAX);
-	if (a != b)
-		range_hold(&b->ranges, held_b, 0, UINT64_MAX);
+	if (c->in->index < c->out->index)
+		hold_one(c->in, &c->held_in, c->off_in, c->off_in + c->length);
+	hold_one(c->out, &c->held_out, c->off_out, c->off_out + c->length);
+	if (c->in->index > c->out->index)
+		hold_one(c->in, &c->held_in, c->off_in, c->off_in + c->length);
+}
+
+static void copy_drop(struct copy *c)
+{
+	range_drop(&c->in->ranges, &c->held_in);
+	if (c->in != c->out)
+		range_drop(&c->out->ranges, &c->held_out);
 }
 
 int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
 		   uint64_t off_out, uint64_t length)
 {
-	struct image *in = image_of(mount, fh_in), *out = image_of(mount, fh_out);
-	struct held_range held_in, held_out;
-	int64_t size, n;
+	struct copy copy = {
+		.in = image_of(mount, fh_in),
+		.out = image_of(mount, fh_out),
+		.off_in = off_in,
+		.off_out = off_out,
+	};
+	int64_t size, n = 0;
 
-	if (!in || !out)
+	if (!copy.in || !copy.out)
 		return -EBADF;
 	if (uid)
-		image_drop_privileges(out);
-	hold_both(in, &held_in, out, &held_out);
-	size = image_size(in);
+		n = image_drop_privileges(copy.out);
+	size = n < 0 ? n : image_size(copy.in);
 	if (size < 0 || off_in >= (uint64_t)size)
-		n = MIN(size, 0);
-	else
-		n = copy_below(in->cached_fd, off_in, out->cached_fd, off_out,
-			       MIN(length, size - off_in));
-	range_drop(&in->ranges, &held_in);
-	if (in != out)
-		range_drop(&out->ranges, &held_out);
+		return MIN(size, 0);
+	copy.length = MIN(length, size - off_in);
+	copy_hold(&copy);
+	n = copy_below(copy.in->cached_fd, off_in, copy.out->cached_fd, off_out, copy.length);
+	copy_drop(&copy);
 	return n;
 }
 
@@ -367,5 +389,5 @@ void raw_copy_file_range_64(struct mount *mount, const struct meta_message *mess
 		n = copy_range(mount, header->uid, in->fh_in, in->off_in, in->fh_out, in->off_out,
 			       in->len);
 	out.bytes_copied = n;
-	raw_reply(mount, message, n < 0 ? n : 0, &out, n < 0 ? 0 : sizeof(out));
+	raw_reply(message, n < 0 ? n : 0, &out, n < 0 ? 0 : sizeof(out));
 }

@@ -81,24 +81,19 @@ static bool has_verity(int fd)
 	return statx(fd, "", AT_EMPTY_PATH, 0, &stx) == 0 && stx.stx_attributes & STATX_ATTR_VERITY;
 }
 
-static int verity(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size)
+static int verity(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size,
+		  struct intent_state *intent)
 {
-	struct intent_state intent;
 	int rc;
 
 	if (!caller_may_write(req, fd))
 		return -EACCES;
-	intent_begin_flag(mount_of(req), meta_unique(), has_verity(fd), &intent);
-	if (intent.resumed && !intent.before[0].existed && has_verity(fd))
-		rc = 0;
-	else
-		rc = make_readonly(mount_of(req), ino);
-	if (rc == 0 && !has_verity(fd))
-		rc = enable_verity(fd, in, size);
-	else if (rc == 0 && !intent.resumed)
-		rc = -EEXIST;
-	intent_end(&intent);
-	return rc;
+	intent_begin_flag(mount_of(req), meta_unique(), has_verity(fd), intent);
+	/* A predecessor may have done it. */
+	if (intent->resumed && !intent->before[0].existed && has_verity(fd))
+		return 0;
+	rc = make_readonly(mount_of(req), ino);
+	return rc < 0 ? rc : enable_verity(fd, in, size);
 }
 
 static int measure_verity(int fd, const void *in, void *out, size_t size)
@@ -114,7 +109,7 @@ static int measure_verity(int fd, const void *in, void *out, size_t size)
 
 /* Does it. OUT has room for OUT_SIZE bytes. -errno. */
 static int forward(fuse_req_t req, fuse_ino_t ino, unsigned cmd, const void *in, size_t in_size,
-		   void *out, size_t out_size)
+		   void *out, size_t out_size, struct intent_state *intent)
 {
 	_cleanup_close_ int fd = -1;
 
@@ -143,7 +138,7 @@ static int forward(fuse_req_t req, fuse_ino_t ino, unsigned cmd, const void *in,
 	if (cmd == FS_IOC_MEASURE_VERITY && in_size >= sizeof(struct fsverity_digest))
 		return measure_verity(fd, in, out, out_size);
 	if (cmd == FS_IOC_ENABLE_VERITY)
-		return verity(req, ino, fd, in, in_size);
+		return verity(req, ino, fd, in, in_size, intent);
 	return -EINVAL;
 }
 
@@ -154,15 +149,17 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 	      unsigned flags, const void *in_buf, size_t in_size, size_t out_size)
 {
 	char out[OUT_MAX] __attribute__((aligned(8))) = {0};
+	struct intent_state intent = {0};
 	int rc;
 
 	(void)arg;
 	(void)fi;
 	(void)flags;
 	out_size = MIN(out_size, sizeof(out));
-	rc = forward(req, ino, cmd, in_buf, in_size, out, out_size);
+	rc = forward(req, ino, cmd, in_buf, in_size, out, out_size, &intent);
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
 		fuse_reply_ioctl(req, 0, out, out_size);
+	intent_end(&intent);
 }

@@ -118,16 +118,13 @@ static int set_times(const char *path, const struct stat *attr, int to_set)
 /* The kernel asks for it where a truncation by somebody without CAP_FSETID ends privileges. */
 static int drop_privileges(const char *path, int fd)
 {
-	mode_t drop = S_ISUID;
 	struct stat st;
+	mode_t drop;
 
 	if (fstatat(fd, "", &st, AT_EMPTY_PATH) < 0)
 		return -errno;
-	if (st.st_mode & S_IXGRP)
-		drop |= S_ISGID;
-	if (!S_ISREG(st.st_mode) || !(st.st_mode & drop))
-		return 0;
-	return chmod(path, st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
+	drop = S_ISREG(st.st_mode) ? image_privileges(st.st_mode) : 0;
+	return drop && chmod(path, st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
 }
 
 #define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)

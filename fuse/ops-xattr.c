@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Extended attributes and, through them, POSIX ACLs. */
+/* Extended attributes and, through them, POSIX ACLs and our own settings. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "control.h"
 #include "intent.h"
 #include "ops.h"
 #include "policy/util.h"
@@ -29,20 +30,23 @@ static bool present(const char *path, const char *name)
 	return getxattr(path, name, NULL, 0) >= 0;
 }
 
-static int set_xattr(struct mount *mount, uint64_t unique, const char *path, const char *name,
-		     const void *value, size_t size, int flags)
+static int set_xattr(struct mount *mount, const struct fuse_in_header *header, int fd,
+		     const char *name, const void *value, size_t size, int flags,
+		     struct intent_state *intent)
 {
-	struct intent_state intent = {0};
-	int rc;
+	int rc = control_set(mount, header->uid, header->nodeid, fd, name, value, size);
+	char path[PROC_PATH_MAX];
 
+	if (rc)
+		return MIN(rc, 0);
+	proc_path(path, fd);
 	if (flags & XATTR_CREATE)
-		intent_begin_flag(mount, unique, present(path, name), &intent);
+		intent_begin_flag(mount, header->unique, present(path, name), intent);
 	/* What was not there before a predecessor set it is there because he did. */
-	if (intent.resumed && !intent.before[0].existed)
+	if (intent->resumed && !intent->before[0].existed)
 		flags &= ~XATTR_CREATE;
 	rc = setxattr(path, name, value, size, flags) < 0 ? -errno : 0;
-	intent_end(&intent);
-	return rc;
+	return rc < 0 ? rc : control_stored(mount, header->nodeid, name);
 }
 
 /* An ACL set by somebody who is not of the file's group ends its setgid bit. */
@@ -65,17 +69,18 @@ void raw_setxattr(struct mount *mount, const struct meta_message *message)
 	const char *name = (const char *)(in + 1), *value;
 	const char *end = message->bytes + message->length;
 	char path[PROC_PATH_MAX];
+	struct intent_state intent = {0};
 	_cleanup_close_ int fd = -1;
 	int rc = -EINVAL;
 
 	if (name < end && (value = memchr(name, 0, end - name)) && end - ++value == in->size)
 		rc = fd = node_open_id(&mount->nodes, header->nodeid, O_PATH);
 	if (rc >= 0)
-		rc = set_xattr(mount, header->unique, proc_path(path, fd), name, value, in->size,
-			       in->flags);
+		rc = set_xattr(mount, header, fd, name, value, in->size, in->flags, &intent);
 	if (rc == 0 && in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
-		rc = drop_setgid(fd, path);
-	raw_reply(mount, message, rc, NULL, 0);
+		rc = drop_setgid(fd, proc_path(path, fd));
+	raw_reply(message, rc, NULL, 0);
+	intent_end(&intent);
 }
 
 /* SIZE 0 asks how long the answer is. */
@@ -95,14 +100,16 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	char path[PROC_PATH_MAX];
 	_cleanup_close_ int fd = open_path(req, ino, path);
-	_cleanup_free_ char *value = size ? malloc(size) : NULL;
-	ssize_t n = MIN(fd, 0);
+	_cleanup_free_ char *value = NULL;
+	ssize_t n = fd < 0 ? fd : control_get(mount_of(req), ino, fd, name, &value);
 
-	if (n == 0 && size && !value)
-		n = -ENOMEM;
-	if (n == 0) {
-		n = getxattr(path, name, value, size);
-		n = n < 0 ? -errno : n;
+	if (n == 1) {
+		n = strlen(value);
+	} else if (n == 0) {
+		value = size ? malloc(size) : NULL;
+		n = size && !value ? -ENOMEM : getxattr(path, name, value, size);
+		if (n == -1)
+			n = -errno;
 	}
 	reply_value(req, value, n, size);
 }
@@ -146,7 +153,7 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	char path[PROC_PATH_MAX];
 	_cleanup_close_ int fd = open_path(req, ino, path);
 	struct intent_state intent = {0};
-	int rc = MIN(fd, 0);
+	int rc = fd < 0 ? fd : control_remove(ino, name);
 
 	if (rc == 0) {
 		intent_begin_flag(mount_of(req), meta_unique(), present(path, name), &intent);
@@ -154,6 +161,8 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 		if (rc == -ENODATA && intent.resumed && intent.before[0].existed)
 			rc = 0;
 	}
+	if (rc == 0)
+		rc = control_stored(mount_of(req), ino, name);
 	fuse_reply_err(req, -rc);
 	intent_end(&intent);
 }

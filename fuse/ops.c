@@ -51,23 +51,11 @@ struct fuse_session *ops_session(struct mount *mount, int device_fd)
 
 /* ===== raw messages ===== */
 
-int raw_reply(const struct mount *mount, const struct meta_message *message, int error,
-	      const void *data, size_t length)
+int raw_reply(const struct meta_message *message, int error, const void *data, size_t length)
 {
 	const struct fuse_in_header *in = (const void *)message->bytes;
-	struct fuse_out_header out = {
-		.len = sizeof(out) + length,
-		.error = error,
-		.unique = in->unique,
-	};
-	struct iovec iov[] = {{&out, sizeof(out)}, {(void *)data, length}};
 
-	(void)mount;
-	if (writev(fuse_session_fd(message->session), iov, length ? 2 : 1) >= 0)
-		return 0;
-	if (errno != ENOENT)
-		log_err("reply: %s", strerror(errno));
-	return -errno;
+	return protocol_reply(fuse_session_fd(message->session), in->unique, error, data, length);
 }
 
 bool ops_raw(struct mount *mount, const struct meta_message *message)

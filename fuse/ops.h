@@ -55,7 +55,7 @@ struct entry_open_out {
 	struct fuse_open_out open;
 };
 void entry_out_fill(struct fuse_entry_out *out, const struct fuse_entry_param *e);
-void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t node, uint64_t fh);
+void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh);
 
 /* For the time of a creation: files belong to the caller, with his umask. */
 void caller_enter(uid_t uid, gid_t gid, mode_t umask);
@@ -114,8 +114,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 void raw_setxattr(struct mount *mount, const struct meta_message *message);
 void raw_tmpfile(struct mount *mount, const struct meta_message *message);
 void raw_copy_file_range_64(struct mount *mount, const struct meta_message *message);
-int raw_reply(const struct mount *mount, const struct meta_message *message, int error,
-	      const void *data, size_t length);
+int raw_reply(const struct meta_message *message, int error, const void *data, size_t length);
 
 /* Copies within or between open files for a caller with UID; bytes or -errno. */
 int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "cache/dirty.h"
+#include "policy/images.h"
 #include "policy/log.h"
 #include "policy/util.h"
 #include "protocol.h"
@@ -25,17 +25,6 @@ static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t 
 	errno = 0;
 	*value = strtoull(text, &end, 10);
 	return !errno && !*end && *value >= min && *value <= max;
-}
-
-static const char *set_cache(struct options *o, const char *value)
-{
-	for (enum cache_mode mode = 0; mode < CACHE_MODES; mode++) {
-		if (!strcmp(value, cache_traits(mode)->name)) {
-			o->cache = mode;
-			return NULL;
-		}
-	}
-	return "none, directsync, writeback, dontcache, writethrough, unsafe or auto";
 }
 
 static const char *set_threads(struct options *o, const char *value)
@@ -64,16 +53,6 @@ static const char *set_passthrough(struct options *o, const char *value)
 	return strcmp(value, "ro") ? "ro" : NULL;
 }
 
-static const char *set_dirty_limit(struct options *o, const char *value)
-{
-	uint64_t n;
-
-	if (!parse_number(value, 1, 1 << 20, &n))
-		return "MiB, a number from 1 to 1048576";
-	o->dirty_limit = n << 20;
-	return NULL;
-}
-
 static const char *set_images(struct options *o, const char *value)
 {
 	if (!*value)
@@ -82,18 +61,37 @@ static const char *set_images(struct options *o, const char *value)
 	return NULL;
 }
 
-static const char *set_log(struct options *o, const char *value)
+static const char *set_path(const char **path, const char *value)
 {
 	if (*value != '/')
 		return "an absolute path";
-	o->log_file = value;
+	*path = value;
 	return NULL;
+}
+
+static const char *set_log(struct options *o, const char *value)
+{
+	return set_path(&o->log_file, value);
+}
+
+static const char *set_policy(struct options *o, const char *value)
+{
+	return set_path(&o->policy, value);
 }
 
 static const char *set_log_level(struct options *o, const char *value)
 {
 	o->log_level = log_level_parse(value);
 	return o->log_level < 0 ? "error, warning, info, debug or trace" : NULL;
+}
+
+static const char *set_setting(struct options *o, const char *name, const char *value)
+{
+	int key = settings_key(name);
+
+	if (settings_set(&o->settings, key, value, strlen(value), FROM_MOUNT, NULL) < 0)
+		return settings_good(key);
+	return NULL;
 }
 
 /* ===== keys ===== */
@@ -104,19 +102,26 @@ static const char *const kernel_words[] = {
 	"user_id=",  "group_id=", "rootmode=", "fd=", "helper=", "uhelper=",
 	"max_read=", "blksize=",  "x-",	       "X-",  "comment="};
 
-/* Our own keys. SET returns what would have been good, or NULL if the value was. */
+/* Our own keys. SET returns what would have been good, or NULL if the value was; those without SET
+ * are settings of images (policy/settings.h). */
 static const struct key {
 	const char *name;
 	const char *value; /* for --help */
 	const char *(*set)(struct options *o, const char *value);
 	const char *help;
 } keys[] = {
-	{"cache", "MODE", set_cache,
+	{"block-size", "BYTES", NULL,
+	 "logical block size for loop devices: 512, 1024, 2048 or 4096\n"
+	 "(default: 512)"},
+	{"cache", "MODE", NULL,
 	 "cache mode of images: none, directsync, writeback, dontcache,\n"
 	 "writethrough, unsafe or auto (default: auto)"},
-	{"dirty-limit", "MIB", set_dirty_limit,
+	{"detect-zeroes", "HOW", NULL,
+	 "zeroes that are written: off, on (no data) or unmap (a hole)\n"
+	 "(default: off)"},
+	{"dirty-limit", "SIZE", NULL,
 	 "at most this much dirty data an image in writeback and dontcache\n"
-	 "(default: 64)"},
+	 "(default: 64M)"},
 	{"images", "PATTERNS", set_images,
 	 "names of image files, separated by ':' (default: *.img:*.raw:*.qcow2)"},
 	{"log", "FILE", set_log, "write the log to FILE"},
@@ -125,6 +130,9 @@ static const struct key {
 	{"memory", "MIB", set_memory, "bounce buffers of all workers together (default: 48)"},
 	{"passthrough", "ro", set_passthrough,
 	 "on a read-only mount, let the kernel read the files itself (Linux 6.9)"},
+	{"policy", "FILE", set_policy,
+	 "settings by file name (default: /etc/bouncefs/SOURCE.conf, with\n"
+	 "SOURCE as systemd-escape --path makes it)"},
 	{"threads", "N", set_threads, "workers (default: one a CPU, at most 8)"},
 };
 
@@ -214,7 +222,8 @@ static bool set_option(struct options *o, char *word)
 
 		if (strcmp(word, keys[i].name))
 			continue;
-		good = keys[i].set(o, value ?: "");
+		good = keys[i].set ? keys[i].set(o, value ?: "")
+				   : set_setting(o, word, value ?: "");
 		if (!good)
 			return true;
 		fprintf(stderr, "bouncefs: option %s: '%s' is not %s\n", word, value ?: "", good);
@@ -224,9 +233,13 @@ static bool set_option(struct options *o, char *word)
 	return false;
 }
 
-static bool set_option_list(struct options *o, char *list)
+/* Takes a copy of the list apart: ps(1) shows the original, and options point into the copy. */
+static bool set_option_list(struct options *o, const char *list)
 {
-	char *word, *rest = list;
+	char *word, *rest = strdup(list);
+
+	if (!rest)
+		return false;
 
 	while ((word = strsep(&rest, ",")))
 		if (*word && !set_option(o, word))
@@ -265,7 +278,8 @@ static void print_help(void)
 		print_key(&keys[i]);
 	printf("  ro, nodev, noatime...  what mount(8) knows; also remount\n"
 	       "\n"
-	       "Signals: SIGUSR1 one log level up, SIGUSR2 one down; SIGTERM unmounts.\n");
+	       "Signals: SIGUSR1 one log level up, SIGUSR2 one down; SIGHUP reads the policy again;\n"
+	       "SIGTERM unmounts.\n");
 }
 
 static void print_version(void)
@@ -320,7 +334,7 @@ static bool complete(struct options *o)
 	return o->worker || (make_absolute(&o->source) && make_absolute(&o->mountpoint));
 }
 
-/* The lists are taken apart in place; a worker is given them again. */
+/* A worker is given all lists as one. */
 static bool note_list(struct options *o, const char *list)
 {
 	char *joined;
@@ -341,10 +355,8 @@ static bool accepts_state(const char *version)
 enum options_result options_parse(struct options *o, int argc, char **argv)
 {
 	*o = (struct options){
-		.cache = CACHE_AUTO,
-		.dirty_limit = DIRTY_LIMIT_DEFAULT,
 		.memory = 48,
-		.images = "*.img:*.raw:*.qcow2",
+		.images = IMAGES_DEFAULT,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	for (int i = 1; i < argc; i++) {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "policy/mode.h"
+#include "policy/settings.h"
 
 #define THREADS_MAX 64
 
@@ -21,13 +21,13 @@ struct options {
 	bool remount;
 	unsigned long mount_flags; /* MS_* */
 
-	enum cache_mode cache;
-	uint64_t dirty_limit; /* bytes */
-	bool passthrough;     /* reads of a read-only mount go past us */
-	unsigned threads;     /* workers; 0: one a CPU */
-	unsigned memory;      /* MiB of bounce buffers, all workers together */
-	const char *images;   /* patterns of image names, separated by ':' */
-	const char *log_file; /* NULL: journal, stderr or syslog */
+	struct settings settings; /* of images, where nothing else says */
+	const char *policy;	  /* file; NULL: the usual one, if it is there */
+	bool passthrough;	  /* reads of a read-only mount go past us */
+	unsigned threads;	  /* workers; 0: one a CPU */
+	unsigned memory;	  /* MiB of bounce buffers, all workers together */
+	const char *images;	  /* patterns of image names, separated by ':' */
+	const char *log_file;	  /* NULL: journal, stderr or syslog */
 	int log_level;
 };
 

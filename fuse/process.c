@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <linux/securebits.h>
 #include <malloc.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,7 +24,7 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-static void raise_descriptors(void)
+void process_raise_descriptors(void)
 {
 	struct rlimit limit;
 
@@ -38,6 +40,21 @@ static void raise_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+int process_signals(void)
+{
+	static const int handled[] = {SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(handled); i++)
+		sigaddset(&set, handled[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 unsigned process_descriptors(void)
 {
 	struct rlimit limit = {1024, 1024};
@@ -50,7 +67,7 @@ void process_prepare(void)
 {
 	/* The malloc of a few threads that handle metadata needs no heap for each. */
 	mallopt(M_ARENA_MAX, 2);
-	raise_descriptors();
+	process_raise_descriptors();
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
 		log_info("PR_SET_IO_FLUSHER: %s", strerror(errno));
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)

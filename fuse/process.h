@@ -2,8 +2,15 @@
 /* What the daemon asks of the kernel for itself: it stands in the way of memory being freed. */
 #pragma once
 
+/* As many descriptors as the system lets us have. */
+void process_raise_descriptors(void);
+
 /* Before any thread or ring exists. What cannot be had is a log line, not an end. */
 void process_prepare(void);
+
+/* Blocks the signals that both our processes handle and returns a signalfd(2) of them; threads that
+ * are started later inherit that. -errno. */
+int process_signals(void);
 
 /* How many descriptors we may have. */
 unsigned process_descriptors(void);

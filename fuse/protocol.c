@@ -176,6 +176,27 @@ void protocol_log(const struct protocol *protocol, const char *transport)
 		 protocol->in.minor, transport, in_force, *missing ? missing : " none");
 }
 
+int protocol_reply(int device_fd, uint64_t unique, int error, const void *data, size_t length)
+{
+	struct fuse_out_header header = {
+		.len = sizeof(header) + length,
+		.error = error,
+		.unique = unique,
+	};
+	struct iovec iov[] = {{&header, sizeof(header)}, {(void *)data, length}};
+	int rc;
+
+	if (writev(device_fd, iov, length ? 2 : 1) >= 0)
+		return 0;
+	rc = -errno;
+	if (rc == -ENOENT || rc == -ENODEV)
+		return rc;
+	log_err("reply: %s", strerror(-rc));
+	if (length)
+		protocol_reply(device_fd, unique, -EIO, NULL, 0);
+	return rc;
+}
+
 const char *protocol_opcode(unsigned opcode)
 {
 	static const char *const names[] = {

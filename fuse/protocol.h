@@ -38,6 +38,12 @@ static inline uint64_t protocol_features(const struct protocol *protocol)
 	return protocol->out.flags | (uint64_t)protocol->out.flags2 << 32;
 }
 
+/*
+ * Answers request UNIQUE, which was read from DEVICE_FD, with ERROR (-errno) or with DATA. If that
+ * cannot be written, an EIO is. -ENOENT: nobody waits for it any more (not logged); -errno.
+ */
+int protocol_reply(int device_fd, uint64_t unique, int error, const void *data, size_t length);
+
 /* The name of a request, for messages. */
 const char *protocol_opcode(unsigned opcode);
 

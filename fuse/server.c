@@ -19,6 +19,7 @@
 #include "keeper.h"
 #include "mount.h"
 #include "mountpoint.h"
+#include "policy.h"
 #include "policy/log.h"
 #include "policy/util.h"
 #include "process.h"
@@ -60,6 +61,18 @@ static int open_source(struct mount *mount)
 	else if (mount->root_fd < 0)
 		complain(mount->root_fd, "%s", source);
 	return MIN(mount->root_fd, 0);
+}
+
+static int load_policy(struct mount *mount)
+{
+	char error[POLICY_ERROR_MAX];
+	int rc;
+
+	pthread_rwlock_init(&mount->policy.lock, NULL);
+	rc = policy_load(mount, error);
+	if (rc < 0)
+		fprintf(stderr, "bouncefs: %s\n", error);
+	return rc;
 }
 
 static unsigned worker_count(const struct options *o)
@@ -133,6 +146,8 @@ static int mount_new(struct mount *mount)
 	int rc = open_source(mount);
 
 	if (rc == 0)
+		rc = load_policy(mount);
+	if (rc == 0)
 		rc = new_state(mount);
 	if (rc == 0)
 		rc = connect_kernel(mount);
@@ -179,7 +194,9 @@ static int mount_taken_over(struct mount *mount)
 		snprintf(name, sizeof(name), "clone-%u", i);
 		mount->clones[i] = keep_get(name);
 	}
-	takeover_note_crash(mount);
+	/* A policy file that is broken by now must not keep the mount from living on. */
+	load_policy(mount);
+	takeover_note_death(mount);
 	kept_devices(mount, device_fd);
 	rc = node_table_restore(&mount->nodes, &mount->state, device_fd);
 	return rc < 0 ? complain(rc, "take-over: node table") : 0;
@@ -215,6 +232,8 @@ static int start_threads(struct mount *mount)
 {
 	int rc = meta_start(mount);
 
+	if (rc == 0)
+		rc = policy_start(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		lane_attend(&mount->lanes[i]);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++)
@@ -318,6 +337,9 @@ static void handle_signal(struct mount *mount, int signal)
 	case SIGUSR2:
 		log_level_step(-1);
 		break;
+	case SIGHUP:
+		policy_reload(mount);
+		break;
 	case SIGQUIT:
 		log_info("handing over");
 		hand_over(mount);
@@ -332,25 +354,6 @@ static void handle_signal(struct mount *mount, int signal)
 		unmount(mount);
 		break;
 	}
-}
-
-/* Blocked in every thread; main takes them from a descriptor. */
-static int signals_open(void)
-{
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
 }
 
 /* How often the service manager wants to hear of us: half of what it allows. -1: never. */
@@ -401,6 +404,7 @@ static void serve(struct mount *mount, int signals_fd)
 static void finish(struct mount *mount)
 {
 	meta_stop(mount);
+	policy_stop(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		worker_stop(&mount->workers[i]);
 	image_table_fini(&mount->images);
@@ -427,7 +431,7 @@ int server_run(const struct options *options)
 		return complain(rc, "keeper"), 1;
 	mount.options = *options;
 	process_prepare();
-	signals_fd = signals_open();
+	signals_fd = process_signals();
 	taken_over = takeover_due();
 	rc = taken_over ? mount_taken_over(&mount) : mount_new(&mount);
 	if (rc < 0)

@@ -18,7 +18,9 @@
 #define STATE_VERSION_TEXT "1"
 #define NODES_MAX (1u << 22)
 #define FILES_MAX (1u << 16)
-#define IMAGES_MAX 8192
+/* Two witnesses each are kept, and all names of what is kept have to fit one string of 128 KiB in a
+ * new process's environment. */
+#define IMAGES_MAX 4096
 #define DEVICES_MAX 256
 #define INTENTS_MAX 256
 #define SUSPECTS_MAX 256

@@ -153,8 +153,12 @@ static struct suspect *suspect_of(struct state_header *header, uint64_t unique)
 	return unused;
 }
 
-void takeover_note_crash(struct mount *mount)
+void takeover_note_death(struct mount *mount)
 {
+	/* Begun to be written, for an operation that was not begun. */
+	for (unsigned i = 0; i < INTENTS_MAX; i++)
+		if (atomic_load(&mount->state.intents[i].unique) == INTENT_RESERVED)
+			atomic_store(&mount->state.intents[i].unique, 0);
 	for (unsigned i = 0; i < EXECUTING_MAX; i++) {
 		uint64_t unique = atomic_exchange(&mount->state.executing[i], 0);
 

@@ -34,8 +34,9 @@ int takeover_fence(struct mount *mount, int *fd);
 /* The predecessors' fences are not needed any more, nor are witnesses of files that are closed. */
 void takeover_forget(struct mount *mount);
 
-/* Requests that were in execution when a predecessor crashed by its own fault are remembered. */
-void takeover_note_crash(struct mount *mount);
+/* Remembers which requests were in execution if a predecessor crashed by its own fault, and clears
+ * what it had begun to write down. */
+void takeover_note_death(struct mount *mount);
 
 /* Whether request UNIQUE, which was sent again, has been in execution at two such crashes. */
 bool takeover_is_poison(const struct mount *mount, uint64_t unique);

@@ -11,7 +11,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/uio.h>
 
 #include "abi.h"
 #include "file.h"
@@ -23,32 +22,19 @@
 
 /* ===== reply ===== */
 
-static void send_reply(struct worker *worker, uint64_t unique, int error, void *data, size_t length)
-{
-	struct fuse_out_header header = {
-		.len = sizeof(header) + length,
-		.error = error,
-		.unique = unique,
-	};
-	struct iovec iov[] = {{&header, sizeof(header)}, {data, length}};
-
-	/* ENOENT: nobody waits for it any more. */
-	if (writev(worker->device_fd, iov, length ? 2 : 1) >= 0 || errno == ENOENT)
-		return;
-	if (errno == ENODEV)
-		return;
-	log_err("reply: %s", strerror(errno));
-	if (length)
-		send_reply(worker, unique, -EIO, NULL, 0);
-}
-
 static void give_back(struct worker *worker, struct slot *slot)
 {
 	pool_put(&worker->lane->pool, slot);
-	worker->readable = true; /* for which there may have been no slot */
+	/* The next request is often there already: a read is cheaper than a wait. */
+	worker->readable = true;
 }
 
 /* ===== READ, WRITE, FSYNC ===== */
+
+static void reply(const struct request *request, int error, const void *data, size_t length)
+{
+	protocol_reply(request->worker->device_fd, request->unique, error, data, length);
+}
 
 static void done(struct request *request)
 {
@@ -61,9 +47,9 @@ static void done_read(struct io *io)
 	struct request *request = container_of(io, struct request, io);
 
 	if (io->result < 0)
-		send_reply(request->worker, request->unique, io->result, NULL, 0);
+		reply(request, io->result, NULL, 0);
 	else
-		send_reply(request->worker, request->unique, 0, io->data, io->result);
+		reply(request, 0, io->data, io->result);
 	done(request);
 }
 
@@ -73,9 +59,9 @@ static void done_write(struct io *io)
 	struct fuse_write_out out = {.size = io->result};
 
 	if (io->result < 0)
-		send_reply(request->worker, request->unique, io->result, NULL, 0);
+		reply(request, io->result, NULL, 0);
 	else
-		send_reply(request->worker, request->unique, 0, &out, sizeof(out));
+		reply(request, 0, &out, sizeof(out));
 	done(request);
 }
 
@@ -91,7 +77,7 @@ static void done_fsync(struct io *io)
 	if (io->result < 0)
 		image_remember_error(io->image, io->result);
 	error = image_recall_error(io->image, atomic_load(&file->error_seen), &heard);
-	send_reply(request->worker, request->unique, error, NULL, 0);
+	reply(request, error, NULL, 0);
 	/* Not before: if we die in between, the one that is asked again shall tell it. */
 	atomic_store(&file->error_seen, heard);
 	image_told(io->image, heard);
@@ -103,9 +89,9 @@ static struct request *request_of(struct worker *worker, struct slot *slot)
 	return &worker->requests[slot - worker->lane->pool.slots];
 }
 
-/* Starts what SLOT's message asks for. False if it makes no sense. */
-static bool start_io(struct worker *worker, struct slot *slot, enum io_kind kind, uint64_t fh,
-		     uint64_t offset, uint32_t length)
+/* Starts what SLOT's message asks of FILE; -errno if it makes no sense. */
+static int start_io(struct worker *worker, struct slot *slot, enum io_kind kind, struct file *file,
+		    uint64_t offset, uint32_t length)
 {
 	struct fuse_in_header *header = (void *)(slot->payload - WRITE_HEADERS);
 	static void (*const when_done[])(struct io *) = {
@@ -114,10 +100,9 @@ static bool start_io(struct worker *worker, struct slot *slot, enum io_kind kind
 		[IO_FSYNC] = done_fsync,
 	};
 	struct request *request = request_of(worker, slot);
-	struct file *file = file_get(&worker->mount->state, fh);
 
-	if (!file || length > PAYLOAD_MAX || offset > (uint64_t)INT64_MAX - length)
-		return false;
+	if (length > PAYLOAD_MAX || offset > (uint64_t)INT64_MAX - length)
+		return -EINVAL;
 	request->file = file;
 	request->unique = header->unique;
 	request->io.kind = kind;
@@ -129,42 +114,47 @@ static bool start_io(struct worker *worker, struct slot *slot, enum io_kind kind
 	atomic_store_explicit(request->executing, header->unique & ~FUSE_UNIQUE_RESEND,
 			      memory_order_relaxed);
 	io_start(&request->io);
-	return true;
+	return 0;
 }
 
-static bool start_read(struct worker *worker, struct slot *slot, size_t length)
+static int start_read(struct worker *worker, struct slot *slot, size_t length)
 {
 	const struct fuse_read_in *in = (void *)(slot->payload - sizeof(*in));
+	struct file *file;
 
 	if (length < sizeof(struct fuse_in_header) + sizeof(*in))
-		return false;
-	return start_io(worker, slot, IO_READ, in->fh, in->offset, in->size);
+		return -EINVAL;
+	file = file_get(&worker->mount->state, in->fh);
+	return file ? start_io(worker, slot, IO_READ, file, in->offset, in->size) : -EBADF;
 }
 
-static bool start_write(struct worker *worker, struct slot *slot, size_t length)
+static int start_write(struct worker *worker, struct slot *slot, size_t length)
 {
 	const struct fuse_write_in *in = (void *)(slot->payload - sizeof(*in));
 	struct file *file;
+	int rc = 0;
 
 	if (length < WRITE_HEADERS || in->size != length - WRITE_HEADERS)
-		return false;
+		return -EINVAL;
 	file = file_get(&worker->mount->state, in->fh);
 	if (!file || !(file->flags & FILE_WRITER))
-		return false;
+		return -EBADF;
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
-		image_drop_privileges(image_at(&worker->mount->images, file->image));
-	return start_io(worker, slot, IO_WRITE, in->fh, in->offset, in->size);
+		rc = image_drop_privileges(image_at(&worker->mount->images, file->image));
+	return rc < 0 ? rc : start_io(worker, slot, IO_WRITE, file, in->offset, in->size);
 }
 
-static bool start_fsync(struct worker *worker, struct slot *slot, size_t length)
+static int start_fsync(struct worker *worker, struct slot *slot, size_t length)
 {
 	const struct fuse_fsync_in *in =
 		(void *)(slot->payload - WRITE_HEADERS + sizeof(struct fuse_in_header));
+	struct file *file;
 
 	if (length < sizeof(struct fuse_in_header) + sizeof(*in))
-		return false;
+		return -EINVAL;
+	file = file_get(&worker->mount->state, in->fh);
 	request_of(worker, slot)->io.datasync = in->fsync_flags & FUSE_FSYNC_FDATASYNC;
-	return start_io(worker, slot, IO_FSYNC, in->fh, 0, 0);
+	return file ? start_io(worker, slot, IO_FSYNC, file, 0, 0) : -EBADF;
 }
 
 /* ===== receive and decode ===== */
@@ -174,40 +164,39 @@ static bool decode(struct worker *worker, struct slot *slot, size_t length)
 {
 	struct fuse_in_header *header = (void *)(slot->payload - WRITE_HEADERS);
 	uint64_t unique = header->unique;
-	bool started;
 	int rc;
 
 	if (unique & FUSE_UNIQUE_RESEND && takeover_is_poison(worker->mount, unique)) {
 		log_err("a request was in execution at two crashes: it fails (opcode %u)",
 			header->opcode);
-		send_reply(worker, unique, -EIO, NULL, 0);
+		protocol_reply(worker->device_fd, unique, -EIO, NULL, 0);
 		return false;
 	}
 	log_trace("%s: node %lu, request %lu, %zu bytes", protocol_opcode(header->opcode),
 		  (unsigned long)header->nodeid, (unsigned long)unique, length);
 	switch (header->opcode) {
 	case FUSE_READ:
-		started = start_read(worker, slot, length);
+		rc = start_read(worker, slot, length);
 		break;
 	case FUSE_WRITE:
-		started = start_write(worker, slot, length);
+		rc = start_write(worker, slot, length);
 		break;
 	case FUSE_FSYNC:
-		started = start_fsync(worker, slot, length);
+		rc = start_fsync(worker, slot, length);
 		break;
 	case FUSE_INTERRUPT:
 		/* Nothing of ours can be interrupted: the kernel stops asking. */
-		send_reply(worker, unique, -ENOSYS, NULL, 0);
+		protocol_reply(worker->device_fd, unique, -ENOSYS, NULL, 0);
 		return false;
 	default:
 		rc = meta_submit(worker->mount, worker->session, header, length);
 		if (rc < 0 && header->opcode != FUSE_FORGET && header->opcode != FUSE_BATCH_FORGET)
-			send_reply(worker, unique, rc, NULL, 0);
+			protocol_reply(worker->device_fd, unique, rc, NULL, 0);
 		return false;
 	}
-	if (!started)
-		send_reply(worker, unique, -EINVAL, NULL, 0);
-	return started;
+	if (rc < 0)
+		protocol_reply(worker->device_fd, unique, rc, NULL, 0);
+	return rc == 0;
 }
 
 static void tell_gone(struct worker *worker)
@@ -290,11 +279,12 @@ static void *worker_thread(void *arg)
 			arm_poll(worker);
 		rc = lane_run_once(worker->lane);
 	}
-	lane_disable(worker->lane);
 	if (rc < 0) {
-		log_err("worker %u: %s", worker->lane->index, strerror(-rc));
-		tell_gone(worker);
+		/* A successor gets a new ring; without one nobody would answer. */
+		log_err("worker %u: ring: %s", worker->lane->index, strerror(-rc));
+		abort();
 	}
+	lane_disable(worker->lane);
 	return NULL;
 }
 

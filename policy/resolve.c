@@ -74,6 +74,17 @@ void resolve(const struct resolve_input *in, struct settings *out)
 	}
 }
 
+void resolve_ordinary(const struct settings *mount, struct settings *out)
+{
+	*out = settings_default;
+	out->value[SETTING_CACHE] = CACHE_WRITEBACK;
+	out->from[SETTING_CACHE] = FROM_NOT_IMAGE;
+	if (mount->from[SETTING_DIRTY_LIMIT] == FROM_UNSET)
+		return;
+	out->value[SETTING_DIRTY_LIMIT] = mount->value[SETTING_DIRTY_LIMIT];
+	out->from[SETTING_DIRTY_LIMIT] = FROM_MOUNT;
+}
+
 bool resolve_is_marked(const struct resolve_source *source)
 {
 	for (int key = 0; key < SETTINGS; key++) {
@@ -140,4 +151,44 @@ static int pool_file_owner(void *ctx, unsigned depth, uid_t *uid)
 struct resolve_source pool_file_source(struct pool_file *pf)
 {
 	return (struct resolve_source){pool_file_get, pool_file_owner, pf};
+}
+
+static int path_of_fd(int fd, char path[PATH_MAX])
+{
+	char proc[32];
+	ssize_t n;
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	n = readlink(proc, path, PATH_MAX - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	return n;
+}
+
+/* The kernel says it of what has no name any more. */
+static void strip_deleted(int fd, char *path)
+{
+	static const char mark[] = " (deleted)";
+	size_t len = strlen(path), n = sizeof(mark) - 1;
+	struct stat st;
+
+	if (len > n && !strcmp(path + len - n, mark) && fstat(fd, &st) == 0 && !st.st_nlink)
+		path[len - n] = '\0';
+}
+
+int pool_path(int root_fd, int fd, char path[PATH_MAX])
+{
+	char root[PATH_MAX];
+	int n = path_of_fd(root_fd, root), rc = path_of_fd(fd, path);
+
+	if (n < 0 || rc < 0)
+		return MIN(n, rc);
+	strip_deleted(fd, path);
+	if (n == 1) /* the root is "/" */
+		n = 0;
+	if (strlen(path) <= (size_t)n + 1 || memcmp(path, root, n) || path[n] != '/')
+		return -ESTALE;
+	memmove(path, path + n + 1, strlen(path + n + 1) + 1);
+	return 0;
 }

@@ -36,6 +36,9 @@ struct resolve_input {
  */
 void resolve(const struct resolve_input *in, struct settings *out);
 
+/* What holds for a file that is no image. */
+void resolve_ordinary(const struct settings *mount, struct settings *out);
+
 /* Whether the file itself carries a setting, which makes an image of it whatever its name. */
 bool resolve_is_marked(const struct resolve_source *source);
 
@@ -48,3 +51,7 @@ struct pool_file {
 };
 
 struct resolve_source pool_file_source(struct pool_file *pf);
+
+/* Where in the pool FD lies (O_PATH will do). -ESTALE if nobody knows: what was opened by handle
+ * has no place until somebody looks its name up. */
+int pool_path(int root_fd, int fd, char path[PATH_MAX]);

@@ -153,6 +153,11 @@ const char *settings_name(enum setting key)
 	return keys[key].name;
 }
 
+const char *settings_good(enum setting key)
+{
+	return keys[key].good;
+}
+
 /* What others wrote goes to logs and terminals: nothing but printable characters. */
 static void refuse(struct settings_error *err, const char *fmt, ...)
 {
@@ -227,12 +232,18 @@ void settings_merge(struct settings *dst, const struct settings *s)
 	}
 }
 
-static const char *from_text(const struct settings *s, enum setting key)
+const char *settings_from(const struct settings *s, enum setting key)
 {
 	static const char *const names[] = {
-		[FROM_UNSET] = "unset",	    [FROM_FILE] = "file",   [FROM_DIRECTORY] = "directory",
-		[FROM_POLICY] = "policy",   [FROM_MOUNT] = "mount", [FROM_AUTO] = "auto",
+		[FROM_UNSET] = "unset",
+		[FROM_FILE] = "file",
+		[FROM_DIRECTORY] = "directory",
+		[FROM_POLICY] = "policy",
+		[FROM_MOUNT] = "mount",
+		[FROM_AUTO] = "auto",
 		[FROM_DEFAULT] = "default",
+		[FROM_NOT_IMAGE] = "not an image",
+		[FROM_NO_DIRECT_IO] = "no direct I/O on this file",
 	};
 
 	if (key == SETTING_CACHE && s->from[key] == FROM_AUTO)
@@ -250,7 +261,7 @@ int settings_effective(const struct settings *s, char *buf, size_t size)
 			continue;
 		len += snprintf(buf + MIN((size_t)len, size), size - MIN((size_t)len, size),
 				"%s%s=%s (%s)", i ? " " : "", keys[i].name,
-				settings_print(s, i, value), from_text(s, i));
+				settings_print(s, i, value), settings_from(s, i));
 	}
 	return len;
 }

@@ -38,6 +38,9 @@ enum setting_from {
 	FROM_MOUNT,
 	FROM_AUTO,
 	FROM_DEFAULT,
+	/* Nobody's wish: what the file is leaves no choice. */
+	FROM_NOT_IMAGE,
+	FROM_NO_DIRECT_IO,
 };
 
 struct settings {
@@ -55,6 +58,9 @@ struct settings_error {
 int settings_key(const char *name);
 const char *settings_name(enum setting key);
 
+/* What settings_set() takes, to be told to who gave something else. */
+const char *settings_good(enum setting key);
+
 /* -EINVAL (and ERR filled) for a bad value. VALUE need not be terminated. */
 int settings_set(struct settings *s, enum setting key, const char *value, size_t len,
 		 enum setting_from from, struct settings_error *err);
@@ -66,6 +72,9 @@ int settings_set_named(struct settings *s, const char *name, const char *value,
 /* A value as settings_set() takes it. Returns BUF. */
 #define SETTINGS_VALUE_MAX 24
 char *settings_print(const struct settings *s, enum setting key, char buf[SETTINGS_VALUE_MAX]);
+
+/* Where the value comes from, in words: "directory", "auto: xfs". */
+const char *settings_from(const struct settings *s, enum setting key);
 
 /* What is in none of the places that can be asked. */
 extern const struct settings settings_default;

@@ -16,12 +16,15 @@ _bouncefs()
 		log-level=*)
 			COMPREPLY=($(compgen -W 'error warning info debug trace' -- "${last#*=}"))
 			;;
+		block-size=*) COMPREPLY=($(compgen -W '512 1024 2048 4096' -- "${last#*=}")) ;;
+		detect-zeroes=*) COMPREPLY=($(compgen -W 'off on unmap' -- "${last#*=}")) ;;
 		*=*) ;;
 		*)
 			compopt -o nospace
 			cur=${cur##*=}
 			COMPREPLY=($(compgen -P "${cur%"$last"}" -W 'ro noatime nodev nosuid noexec
-				cache= dirty-limit= images= log= log-level= memory= threads=' -- "$last"))
+				block-size= cache= detect-zeroes= dirty-limit= images= log= log-level= memory=
+				policy= threads=' -- "$last"))
 			;;
 		esac
 	elif [[ $cur == -* ]]; then

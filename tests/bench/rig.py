@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is measured stands on this: a filesystem in memory, loop devices, daemons; and all of it goes again.
 
-A loop device is told to detach itself while we hold it open, mounts are in a namespace of our own and
-daemons die with us: nothing stays behind, not even after a SIGKILL.
+A loop device is told to detach itself while we hold it open, and `run` gives us namespaces of our own with a
+scratch directory in memory: nothing stays behind, not even after a SIGKILL.
 """
 import contextlib
-import ctypes
 import os
 import pathlib
-import signal
 import subprocess
 import tempfile
 import time
@@ -33,17 +31,12 @@ def within(seconds, condition):
     return True
 
 
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 class Rig(contextlib.ExitStack):
     """Undoes, in reverse order, what its methods did."""
 
     def __init__(self):
         super().__init__()
-        self.scratch = pathlib.Path(self.enter_context(
-            tempfile.TemporaryDirectory(prefix="bouncefs-bench.", dir=os.environ.get("TMP", "/dev/shm"))))
+        self.scratch = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
 
     def directory(self, *parts):
         path = self.scratch.joinpath(*parts)
@@ -82,7 +75,7 @@ class Rig(contextlib.ExitStack):
         """A FUSE server in the foreground, once it has mounted."""
         log = open(self.scratch / f"{mountpoint.name}.log", "w+", encoding="utf-8")
         self.enter_context(log)
-        process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
         self.callback(self.stop, process)
         within(10, lambda: os.path.ismount(mountpoint) or process.poll() is not None)
         if not os.path.ismount(mountpoint):
