@@ -68,17 +68,15 @@ dying()
 	chmod +x "$BOUNCEFS"
 }
 
-# arm keeper|main|meta N: those threads' process dies after their Nth call; 0: it lives
+# arm keeper|main|meta N [TIMES]: those threads' process dies after their Nth call, so many times in
+# a row (1); 0: it lives
 arm()
 {
 	local who
 	case $1 in keeper) who=1 ;; main) who=2 ;; meta) who=3 ;; esac
 	# struct die, in the byte order of this machine
-	perl -e 'print pack("lll", @ARGV)' "$2" 0 "$who" 1<>"$DIE"
+	perl -e 'print pack("l4", @ARGV)' "$2" "$2" $((${3:-1} - 1)) "$who" 1<>"$DIE"
 }
 
-# dead AFTER: more deaths than AFTER
-dead() { [ "$(died)" -gt "$1" ]; }
-
 # died: how often they did so far
-died() { od -A n -t d4 -j 12 -N 4 "$DIE"; }
+died() { od -A n -t d4 -j 16 -N 4 "$DIE"; }

@@ -53,7 +53,8 @@ static void step(const char *call)
 	if (die && die->steps > 0 && die->who == me() && atomic_fetch_sub(&die->steps, 1) == 1) {
 		snprintf(die->call, sizeof(die->call), "%s", call);
 		die->deaths++;
-		die->steps = atomic_exchange(&die->again, 0);
+		die->steps = die->more > 0 ? die->again : 0;
+		die->more--;
 		raise(SIGKILL);
 		for (;;)
 			pause();

@@ -12,7 +12,8 @@ enum who {
 
 struct die {
 	atomic_int steps; /* die after so many library calls; 0: live */
-	atomic_int again; /* after the next death: the new value of steps */
+	atomic_int again; /* the value of steps after each of the next `more` deaths */
+	atomic_int more;
 	atomic_int who;
 	atomic_int deaths;
 	char call[24]; /* the last one before a death */

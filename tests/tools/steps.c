@@ -486,9 +486,10 @@ static bool attempt(void (*prepare)(void), void (*run)(void))
 		prepare();
 	die->who = DIE_META;
 	die->again = second;
+	die->more = second != 0;
 	die->steps = step;
 	run();
-	die->again = die->steps = 0;
+	die->more = die->steps = 0;
 	deaths += die->deaths - before;
 	return die->deaths > before;
 }
