@@ -86,12 +86,6 @@ static void drop(const char *name)
 	}
 }
 
-static void drop_all(void)
-{
-	while (keeper.nkept)
-		close(keeper.kept[--keeper.nkept].fd);
-}
-
 /* What a manager kept for us from an earlier life: ours died, and the worker with it. */
 static void adopt_from_manager(void)
 {
@@ -135,6 +129,19 @@ static void send_up(const struct msghdr *message, const char *text, size_t lengt
 	up.msg_flags = 0;
 	if (sendmsg(keeper.manager, &up, MSG_NOSIGNAL) < 0)
 		log_warn("keeper: the service manager: %s", strerror(errno));
+}
+
+/* The mount has ended: a manager must not hand to our successor what is left of it. */
+static void drop_all(void)
+{
+	while (keeper.nkept) {
+		const struct kept *kept = &keeper.kept[--keeper.nkept];
+		char text[KEEPER_NAME_MAX + 32];
+
+		snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", kept->name);
+		send_up(&(struct msghdr){0}, text, strlen(text));
+		close(kept->fd);
+	}
 }
 
 static void note_ready(void)
@@ -367,8 +374,10 @@ static int handle_death(int status)
 {
 	const struct timespec pause = {.tv_nsec = (PAUSE_FIRST_MS << keeper.tries) * 1000000l};
 
-	if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || !keeper.mounted))
+	if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || !keeper.mounted)) {
+		drop_all();
 		return WEXITSTATUS(status);
+	}
 	if (!keeper.mounted)
 		return give_up_start(status);
 	describe_death(status);
