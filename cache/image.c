@@ -261,7 +261,6 @@ static void write_record(struct image *image)
 	struct image_record *record = image->record;
 
 	record->is_image = image->is_image;
-	record->was_written = image->writable;
 	atomic_store(&record->error_seq, 0);
 	atomic_store(&record->error, 0);
 	atomic_store(&record->witness_busy, 0);
@@ -429,7 +428,6 @@ int image_open(struct image_table *table, const struct image_request *request,
 	if (rc >= 0) {
 		image->opens++;
 		image->writers += request->write;
-		image->record->was_written |= request->write;
 		*result = image;
 	}
 	pthread_mutex_unlock(&table->lock);

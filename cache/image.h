@@ -31,7 +31,6 @@
 struct image_record {
 	_Atomic uint64_t key;
 	uint32_t is_image;
-	uint32_t was_written; /* open for writing once: an error of writeback may be about */
 	/* Errors that no request got to see: the sequence number goes up with each, and every
 	 * opener whose own number is behind gets the error at its next FSYNC. */
 	_Atomic uint32_t error_seq;
