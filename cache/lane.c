@@ -180,19 +180,21 @@ close_wake:
 
 int lane_enable(struct lane *lane)
 {
+	/* From here on others post to the inbox: the ring is about to be this thread's alone. */
+	lane->enabled = true;
 	/* io_uring_enable_rings() is declared but not exported by liburing 2.3. */
 	if (syscall(SYS_io_uring_register, lane->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
 		    0) < 0)
 		return -errno;
 	io_uring_register_ring_fd(&lane->ring);
 	arm_wake(lane);
-	lane->enabled = true;
 	return 0;
 }
 
 void lane_disable(struct lane *lane)
 {
 	lane->enabled = false;
+	run_inbox(lane); /* what was posted before it was false */
 }
 
 void lane_fini(struct lane *lane)
