@@ -103,18 +103,14 @@ static void submit_read(struct io *io, char *into, uint32_t length, uint64_t off
 
 /* ===== the page cache ===== */
 
-static bool must_drop(const struct io *io)
-{
-	return io->image->traits->drop && io->image->lacks_dontcache;
-}
-
 static void dropped(struct io *io, int res)
 {
 	(void)res;
 	finish(io, io->result);
 }
 
-/* Finishes after the image's clean pages have left the page cache. */
+/* Finishes after the image's clean pages have left the page cache, and writeback of the others has
+ * been started. RWF_DONTCACHE alone does not drop all: on ext4 what was written over stays. */
 static void drop_and_finish(struct io *io, int result)
 {
 	struct io_uring_sqe *sqe = sqe_for(io, dropped);
@@ -164,7 +160,8 @@ static void finish_read(struct io *io)
 
 	have = MIN(have, io->length);
 	io->data = io->slot->payload + gap;
-	if (must_drop(io) && atomic_fetch_add(&io->image->read_undropped, have) >= READ_DROP) {
+	if (io->image->traits->drop && !dontcache(io) &&
+	    atomic_fetch_add(&io->image->read_undropped, have) >= READ_DROP) {
 		atomic_store(&io->image->read_undropped, 0);
 		drop_and_finish(io, have);
 	} else {
@@ -220,7 +217,7 @@ static void synced(struct io *io, int res)
 	if (res < 0)
 		image_remember_error(io->image, res);
 	dirty_synced(&io->image->dirty);
-	if (must_drop(io))
+	if (io->image->traits->drop)
 		drop_and_finish(io, io->length);
 	else
 		finish(io, io->length);
@@ -280,7 +277,10 @@ static void bound_dirty(struct io *io)
 		finish(io, io->length);
 		break;
 	case DIRTY_START:
-		sync_all(io, SYNC_FILE_RANGE_WRITE, started);
+		if (io->image->traits->drop)
+			drop_and_finish(io, io->length);
+		else
+			sync_all(io, SYNC_FILE_RANGE_WRITE, started);
 		break;
 	case DIRTY_SYNC:
 		sync_and_wait(io);
@@ -565,7 +565,7 @@ static void fsynced(struct io *io, int res)
 		dirty_cleaned(&io->image->dirty, io->mark);
 	if (res == 0 && io->image->witness_due && io->range.exclusive)
 		hear_witness(io);
-	else if (must_drop(io))
+	else if (io->image->traits->drop)
 		drop_and_finish(io, res);
 	else
 		finish(io, res);
