@@ -247,7 +247,7 @@ static int open_witnesses(struct image_table *table, struct image *image,
 			  const struct image_request *request)
 {
 	for (unsigned i = 0; i < IMAGE_WITNESSES; i++) {
-		int fd = request->open(request->context, O_RDONLY);
+		int fd = request->open(request->context, image->access);
 
 		if (fd < 0)
 			return fd;
@@ -330,6 +330,15 @@ static int open_adopted(void *context, int flags)
 		return adoption->request->open(adoption->request->context, flags);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", adoption->witness);
 	fd = open(path, flags | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	if (errno != EPERM && errno != EACCES && errno != EROFS && errno != ETXTBSY)
+		return -errno;
+	/* Whoever has it open may go on although nobody may open it so any more (it is immutable
+	 * now, or its filesystem read-only): through the witness itself. */
+	if (flags & O_DIRECT)
+		return -EINVAL;
+	fd = fcntl(adoption->witness, F_DUPFD_CLOEXEC, 0);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -344,7 +353,8 @@ static int resolve_adopted(void *context, int fd, bool *is_image, struct setting
 }
 
 int image_adopt(struct image_table *table, unsigned index, const struct image_request *request,
-		unsigned opens, unsigned writers, const int witness[IMAGE_WITNESSES])
+		unsigned opens, unsigned writers, uint32_t error_told,
+		const int witness[IMAGE_WITNESSES])
 {
 	struct adoption adoption = {request, witness[0], &table->records[index]};
 	struct image_request again = *request;
@@ -374,6 +384,7 @@ int image_adopt(struct image_table *table, unsigned index, const struct image_re
 		atomic_store(&image->record->syncing, 0);
 	}
 	image->witness_due = image->is_image && atomic_load(&image->record->unheard);
+	image->error_told = error_told;
 	return 0;
 }
 

@@ -138,11 +138,13 @@ int image_open(struct image_table *table, const struct image_request *request,
 	       struct image **image);
 
 /*
- * Opens again what a predecessor had open at INDEX, for so many OPENS and WRITERS. WITNESS are the
- * descriptors that were kept, -1 for none. REQUEST->open is asked only where there is none. -errno.
+ * Opens again what a predecessor had open at INDEX, for so many OPENS and WRITERS, which have heard
+ * of errors up to ERROR_TOLD. WITNESS are the descriptors that were kept, -1 for none.
+ * REQUEST->open is asked only where there is none. -errno.
  */
 int image_adopt(struct image_table *table, unsigned index, const struct image_request *request,
-		unsigned opens, unsigned writers, const int witness[IMAGE_WITNESSES]);
+		unsigned opens, unsigned writers, uint32_t error_told,
+		const int witness[IMAGE_WITNESSES]);
 
 /* Makes sure that the file can be opened again after it has no name any more. -errno. */
 int image_keep(struct image_table *table, struct image *image);

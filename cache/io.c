@@ -103,18 +103,14 @@ static void submit_read(struct io *io, char *into, uint32_t length, uint64_t off
 
 /* ===== the page cache ===== */
 
-static bool must_drop(const struct io *io)
-{
-	return io->image->traits->drop && io->image->lacks_dontcache;
-}
-
 static void dropped(struct io *io, int res)
 {
 	(void)res;
 	finish(io, io->result);
 }
 
-/* Finishes after the image's clean pages have left the page cache. */
+/* Finishes after the image's clean pages have left the page cache, and writeback of the others has
+ * been started. RWF_DONTCACHE alone does not drop all: on ext4 what was written over stays. */
 static void drop_and_finish(struct io *io, int result)
 {
 	struct io_uring_sqe *sqe = sqe_for(io, dropped);
@@ -164,7 +160,8 @@ static void finish_read(struct io *io)
 
 	have = MIN(have, io->length);
 	io->data = io->slot->payload + gap;
-	if (must_drop(io) && atomic_fetch_add(&io->image->read_undropped, have) >= READ_DROP) {
+	if (io->image->traits->drop && !dontcache(io) &&
+	    atomic_fetch_add(&io->image->read_undropped, have) >= READ_DROP) {
 		atomic_store(&io->image->read_undropped, 0);
 		drop_and_finish(io, have);
 	} else {
@@ -218,7 +215,7 @@ static void synced(struct io *io, int res)
 {
 	image_sync_end(io->image, res);
 	dirty_synced(&io->image->dirty);
-	if (must_drop(io))
+	if (io->image->traits->drop)
 		drop_and_finish(io, io->length);
 	else
 		finish(io, io->length);
@@ -278,7 +275,10 @@ static void bound_dirty(struct io *io)
 		finish(io, io->length);
 		break;
 	case DIRTY_START:
-		sync_all(io, SYNC_FILE_RANGE_WRITE, started);
+		if (io->image->traits->drop)
+			drop_and_finish(io, io->length);
+		else
+			sync_all(io, SYNC_FILE_RANGE_WRITE, started);
 		break;
 	case DIRTY_SYNC:
 		sync_and_wait(io);
@@ -347,38 +347,58 @@ static char *scratch(const struct io *io)
 	return io->slot->payload - SLOT_PAGE;
 }
 
+static void tail_read(struct io *io, int res);
+static void head_read(struct io *io, int res);
+
+/* Reads the old block at OFFSET of what is written. */
+static void read_block(struct io *io, uint32_t offset, void (*step)(struct io *io, int res))
+{
+	submit_read(io, scratch(io), io->image->align, io->start + offset, step);
+}
+
+/* False: it has been tried again, or there is nothing to go on with. */
+static bool have_block(struct io *io, int res, uint32_t offset,
+		       void (*step)(struct io *io, int res))
+{
+	if (res == (int)io->image->align)
+		return true;
+	if (transient(io, res))
+		read_block(io, offset, step);
+	else
+		finish(io, res < 0 ? res : -EIO);
+	return false;
+}
+
 static void tail_read(struct io *io, int res)
 {
 	uint32_t align = io->image->align;
-	uint32_t gap = io->offset - io->start, end = gap + io->length;
+	uint32_t end = io->offset - io->start + io->length;
 
-	if (res != (int)align) {
-		finish(io, res < 0 ? res : -EIO);
+	if (!have_block(io, res, align_down(end, align), tail_read))
 		return;
-	}
 	memcpy(io->slot->payload + end, scratch(io) + end % align, align - end % align);
 	submit_rest_of_write(io);
 }
 
-static void head_read(struct io *io, int res)
+static void merge_tail(struct io *io)
 {
 	uint32_t align = io->image->align;
 	uint32_t gap = io->offset - io->start, end = gap + io->length;
-	bool tail = end % align != 0;
 
-	if (gap) {
-		if (res != (int)align) {
-			finish(io, res < 0 ? res : -EIO);
-			return;
-		}
-		memcpy(io->slot->payload, scratch(io), gap);
-	}
-	if (!tail)
+	if (end % align == 0)
 		submit_rest_of_write(io);
 	else if (gap && io->span == align)
 		tail_read(io, align); /* one block has both ends, and it is in the scratch */
 	else
-		submit_read(io, scratch(io), align, io->start + align_down(end, align), tail_read);
+		read_block(io, align_down(end, align), tail_read);
+}
+
+static void head_read(struct io *io, int res)
+{
+	if (!have_block(io, res, 0, head_read))
+		return;
+	memcpy(io->slot->payload, scratch(io), io->offset - io->start);
+	merge_tail(io);
 }
 
 static void read_modify_write(struct io *io)
@@ -386,11 +406,11 @@ static void read_modify_write(struct io *io)
 	uint32_t gap = io->offset - io->start;
 
 	if (!gap) {
-		head_read(io, 0);
+		merge_tail(io);
 		return;
 	}
 	memmove(io->slot->payload + gap, io->slot->payload, io->length);
-	submit_read(io, scratch(io), io->image->align, io->start, head_read);
+	read_block(io, 0, head_read);
 }
 
 /* Through the page cache and synchronously: the partial last block of a file. Direct I/O would have
@@ -538,7 +558,7 @@ static void fsynced(struct io *io, int res)
 	image_sync_end(io->image, res);
 	if (io->image->witness_due && io->range.exclusive)
 		hear_witness(io);
-	else if (must_drop(io))
+	else if (io->image->traits->drop)
 		drop_and_finish(io, res);
 	else
 		finish(io, res);

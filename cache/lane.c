@@ -197,7 +197,7 @@ int lane_enable(struct lane *lane)
 void lane_disable(struct lane *lane)
 {
 	lane->attended = false;
-	run_inbox(lane);
+	run_inbox(lane); /* what was posted before it was false */
 }
 
 void lane_fini(struct lane *lane)

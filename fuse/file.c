@@ -11,6 +11,7 @@
 #include "mount.h"
 #include "policy.h"
 #include "policy/log.h"
+#include "policy/util.h"
 #include "takeover.h"
 
 /* Taken, but not open yet. */
@@ -136,15 +137,37 @@ void file_close(struct mount *mount, uint64_t id)
 
 /* ===== after a take-over ===== */
 
-static void kept_witnesses(unsigned index, int witness[IMAGE_WITNESSES])
+/* Only what is the very inode: writing to another file because names and descriptors got mixed up
+ * would be worse than anything. */
+static bool is_inode(const struct mount *mount, const struct node *node, int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == node->ino &&
+	       node_device(&mount->nodes, st.st_dev) == (int)node->device;
+}
+
+static void kept_witnesses(const struct mount *mount, const struct node *node, unsigned index,
+			   int witness[IMAGE_WITNESSES])
 {
 	char name[KEEPER_NAME_MAX];
 
-	for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
+	for (unsigned i = 0; i < IMAGE_WITNESSES; i++) {
 		witness[i] = keep_get(image_witness_name(name, index, i));
+		if (witness[i] < 0 || is_inode(mount, node, witness[i]))
+			continue;
+		log_err("%s is another file than it should be", name);
+		witness[i] = -1;
+	}
 }
 
-static int adopt_image(struct mount *mount, unsigned index, unsigned opens, unsigned writers)
+/* What the open files of one image need. */
+struct users {
+	unsigned opens, writers;
+	uint32_t error_told;
+};
+
+static int adopt_image(struct mount *mount, unsigned index, const struct users *users)
 {
 	uint64_t id = atomic_load(&mount->state.images[index].key);
 	struct node_opener opener = {mount, node_get(&mount->nodes, id)};
@@ -155,8 +178,9 @@ static int adopt_image(struct mount *mount, unsigned index, unsigned opens, unsi
 		return -ESTALE;
 	file_image_request(&opener, O_RDONLY, &request);
 	request.is_image = mount->state.images[index].is_image;
-	kept_witnesses(index, witness);
-	return image_adopt(&mount->images, index, &request, opens, writers, witness);
+	kept_witnesses(mount, opener.node, index, witness);
+	return image_adopt(&mount->images, index, &request, users->opens, users->writers,
+			   users->error_told, witness);
 }
 
 /* A file that cannot be opened any more is closed: its requests get EBADF, the others go on. */
@@ -176,9 +200,7 @@ static void lose_files(struct mount *mount, unsigned index, int error)
 
 int file_restore(struct mount *mount)
 {
-	struct {
-		unsigned opens, writers;
-	} *users = calloc(mount->images.size, sizeof(*users));
+	_cleanup_free_ struct users *users = calloc(mount->images.size, sizeof(*users));
 	int rc;
 
 	if (!users)
@@ -190,6 +212,9 @@ int file_restore(struct mount *mount)
 		if (id == FILE_RESERVED || (id && file->image >= mount->images.size))
 			atomic_store(&file->id, 0);
 		else if (id) {
+			uint32_t *told = &users[file->image].error_told;
+
+			*told = MAX(*told, atomic_load(&file->error_seen));
 			users[file->image].opens++;
 			users[file->image].writers += file->flags & FILE_WRITER;
 			atomic_fetch_add(&mount->open_files, 1);
@@ -200,11 +225,10 @@ int file_restore(struct mount *mount)
 			atomic_store(&mount->state.images[i].key, 0);
 			continue;
 		}
-		rc = adopt_image(mount, i, users[i].opens, users[i].writers);
+		rc = adopt_image(mount, i, &users[i]);
 		if (rc < 0)
 			lose_files(mount, i, rc);
 	}
-	free(users);
 	return 0;
 }
 

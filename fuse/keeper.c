@@ -49,6 +49,7 @@ static struct keeper {
 	pid_t worker;
 	bool ready;	     /* this worker has been */
 	bool mounted;	     /* one of them has been */
+	bool incomplete;     /* something that should be kept is not */
 	bool resend;	     /* the mount survives a worker's death */
 	bool stopping;	     /* SIGTERM came */
 	unsigned tries;	     /* workers in a row that were never ready */
@@ -66,6 +67,7 @@ static void store(const char *name, int fd)
 
 	if (keeper.nkept == KEPT_MAX) {
 		log_err("keeper: too many descriptors to keep; '%s' is not", name);
+		keeper.incomplete = true;
 		close(fd);
 		return;
 	}
@@ -74,16 +76,22 @@ static void store(const char *name, int fd)
 	keeper.nkept++;
 }
 
+static bool has_prefix(const char *name, const char *prefix)
+{
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
+static void drop_nth(unsigned i)
+{
+	close(keeper.kept[i].fd);
+	keeper.kept[i] = keeper.kept[--keeper.nkept];
+}
+
 static void drop(const char *name)
 {
-	for (unsigned i = 0; i < keeper.nkept;) {
-		if (strcmp(keeper.kept[i].name, name)) {
-			i++;
-			continue;
-		}
-		close(keeper.kept[i].fd);
-		keeper.kept[i] = keeper.kept[--keeper.nkept];
-	}
+	for (unsigned i = keeper.nkept; i-- > 0;)
+		if (!strcmp(keeper.kept[i].name, name))
+			drop_nth(i);
 }
 
 /* What a manager kept for us from an earlier life: ours died, and the worker with it. */
@@ -131,16 +139,43 @@ static void send_up(const struct msghdr *message, const char *text, size_t lengt
 		log_warn("keeper: the service manager: %s", strerror(errno));
 }
 
-/* The mount has ended: a manager must not hand to our successor what is left of it. */
-static void drop_all(void)
+/* The mount ends: a manager must not hand to our successor what is left of it. */
+static void forget_nth(unsigned i)
 {
-	while (keeper.nkept) {
-		const struct kept *kept = &keeper.kept[--keeper.nkept];
-		char text[KEEPER_NAME_MAX + 32];
+	char text[KEEPER_NAME_MAX + 32];
 
-		snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", kept->name);
-		send_up(&(struct msghdr){0}, text, strlen(text));
-		close(kept->fd);
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", keeper.kept[i].name);
+	send_up(&(struct msghdr){0}, text, strlen(text));
+	drop_nth(i);
+}
+
+static void forget_all(void)
+{
+	while (keeper.nkept)
+		forget_nth(keeper.nkept - 1);
+}
+
+/* All but what keeps the pool locked and what tells when no write of ours can land any more. */
+static void drop_connection(void)
+{
+	for (unsigned i = keeper.nkept; i-- > 0;)
+		if (strcmp(keeper.kept[i].name, "root") &&
+		    !has_prefix(keeper.kept[i].name, "fence-") &&
+		    !has_prefix(keeper.kept[i].name, "pid-"))
+			forget_nth(i);
+}
+
+/* The pool stays locked until the dead workers' last I/O is done: a new mount would take newer
+ * writes, and an older one land on top of them. */
+static void wait_for_fences(void)
+{
+	for (unsigned i = 0; i < keeper.nkept; i++) {
+		struct pollfd p = {.fd = keeper.kept[i].fd, .events = POLLIN};
+
+		if (strcmp(keeper.kept[i].name, "root"))
+			while (!(p.revents & (POLLIN | POLLHUP)) &&
+			       (poll(&p, 1, -1) >= 0 || errno == EINTR))
+				;
 	}
 }
 
@@ -231,8 +266,10 @@ static void receive_message(void)
 	if (n < 0)
 		return;
 	text[n] = 0;
-	if (message.msg_flags & MSG_CTRUNC)
-		log_err("keeper: no room for a descriptor: the mount may not survive the next death");
+	if (message.msg_flags & MSG_CTRUNC) {
+		log_err("keeper: no room for a descriptor");
+		keeper.incomplete = true;
+	}
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
 		if (c->cmsg_type == SCM_RIGHTS) {
 			nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -354,8 +391,10 @@ static void describe_death(int status)
 static int give_up(const char *why)
 {
 	log_err("%s: %s: the mount is given up", keeper.mountpoint, why);
-	drop_all();
+	drop_connection();
 	mountpoint_unmount(keeper.mountpoint, true);
+	wait_for_fences();
+	forget_all();
 	return 1;
 }
 
@@ -363,7 +402,7 @@ static int give_up(const char *why)
 static int give_up_start(int status)
 {
 	describe_death(status);
-	drop_all();
+	forget_all();
 	if (mountpoint_is_dead(keeper.mountpoint))
 		mountpoint_unmount(keeper.mountpoint, true);
 	return 1;
@@ -375,7 +414,7 @@ static int handle_death(int status)
 	const struct timespec pause = {.tv_nsec = (PAUSE_FIRST_MS << keeper.tries) * 1000000l};
 
 	if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || !keeper.mounted)) {
-		drop_all();
+		forget_all(); /* unmounted, or it has said why there is no mount */
 		return WEXITSTATUS(status);
 	}
 	if (!keeper.mounted)
@@ -383,6 +422,8 @@ static int handle_death(int status)
 	describe_death(status);
 	if (keeper.stopping)
 		return 0; /* the manager's store has it all, for our successor */
+	if (keeper.incomplete)
+		return give_up("not all descriptors could be kept");
 	if (!keeper.resend)
 		return give_up("this kernel cannot send requests again (needs Linux 6.9)");
 	if (!keeper.ready) {

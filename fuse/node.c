@@ -123,6 +123,8 @@ static void keep_device(unsigned i, int fd)
 	int rc;
 
 	snprintf(name, sizeof(name), "device-%u", i);
+	/* A predecessor may have died between this and the record of another filesystem. */
+	keep_remove(name);
 	rc = keep_store(name, fd);
 	if (rc < 0)
 		log_err("%s is not kept: %s", name, strerror(-rc));

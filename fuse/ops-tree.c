@@ -9,6 +9,7 @@
 #include "intent.h"
 #include "ops.h"
 #include "policy/images.h"
+#include "policy/log.h"
 #include "policy/util.h"
 
 static int open_parent(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -116,36 +117,48 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *n
 
 /* NAME is about to go, perhaps the last one of something that is in use: neither we nor a successor
  * could open it any more. */
-static int keep_if_used(struct mount *mount, int dir, const char *name)
+static int keep_if_open(struct mount *mount, uint64_t node)
 {
-	_cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	uint64_t node = fd < 0 ? 0 : node_find(&mount->nodes, fd);
-	struct image *image;
+	struct image *image = node ? image_find(&mount->images, node) : NULL;
 	int rc;
 
-	if (!node)
-		return 0;
-	node_hold(&mount->nodes, node, fd);
-	image = image_find(&mount->images, node);
 	if (!image)
 		return 0;
 	rc = image_keep(&mount->images, image);
+	if (rc < 0)
+		log_err("an open file loses its name and is not kept: %s", strerror(-rc));
 	image_close(&mount->images, image, false);
 	return rc;
+}
+
+/* Its node in *NODE, 0 if the kernel knows none. */
+static int keep_if_used(struct mount *mount, int dir, const char *name, uint64_t *node)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	*node = fd < 0 ? 0 : node_find(&mount->nodes, fd);
+	if (!*node)
+		return 0;
+	node_hold(&mount->nodes, *node, fd);
+	return keep_if_open(mount, *node);
 }
 
 static int remove_at(fuse_req_t req, int dir, const char *name, int flags,
 		     const struct intent_state *intent)
 {
 	struct name_before now = intent_look(dir, name);
+	uint64_t node;
 	int rc;
 
 	if (intent->resumed && intent->before[0].existed && !now.existed)
 		return 0;
-	rc = keep_if_used(mount_of(req), dir, name);
-	if (rc < 0)
-		return rc;
-	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
+	rc = keep_if_used(mount_of(req), dir, name, &node);
+	if (rc == 0 && unlinkat(dir, name, flags) < 0)
+		rc = -errno;
+	/* An OPEN takes no lock on the directory: it may have come in between. */
+	if (rc == 0)
+		keep_if_open(mount_of(req), node);
+	return rc;
 }
 
 static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, int flags)
@@ -182,7 +195,8 @@ static void note_name(struct mount *mount, int dir, const char *name)
 	if (entry_lookup(mount, dir, name, &e) < 0)
 		return;
 	node = node_get(&mount->nodes, e.ino);
-	if (!images_match(mount->options.images, name))
+	/* Another name of it may still be an image's. */
+	if (e.attr.st_nlink == 1 && !images_match(mount->options.images, name))
 		atomic_fetch_and(&node->flags, ~NODE_IMAGE);
 	node_forget(&mount->nodes, e.ino, 1);
 }
@@ -208,14 +222,17 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	_cleanup_close_ int to = open_parent(req, newparent, newname);
 	struct intent_names names = {{from, to}, {name, newname}};
 	struct intent_state intent = {0};
+	uint64_t replaced;
 	int rc = from < 0 ? from : MIN(to, 0);
 
 	if (rc == 0)
 		intent_begin(mount, meta_unique(), &names, &intent);
 	if (rc == 0 && !renamed_before(&intent, &names, flags)) {
-		rc = keep_if_used(mount, to, newname);
+		rc = keep_if_used(mount, to, newname, &replaced);
 		if (rc == 0 && renameat2(from, name, to, newname, flags) < 0)
 			rc = -errno;
+		if (rc == 0)
+			keep_if_open(mount, replaced);
 	}
 	if (rc == 0) {
 		note_name(mount, to, newname);

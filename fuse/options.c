@@ -53,6 +53,12 @@ static const char *set_passthrough(struct options *o, const char *value)
 	return strcmp(value, "ro") ? "ro" : NULL;
 }
 
+static const char *set_sandbox(struct options *o, const char *value)
+{
+	o->no_sandbox = !strcmp(value, "none");
+	return o->no_sandbox || !strcmp(value, "default") ? NULL : "default or none";
+}
+
 static const char *set_images(struct options *o, const char *value)
 {
 	if (!*value)
@@ -133,6 +139,9 @@ static const struct key {
 	{"policy", "FILE", set_policy,
 	 "settings by file name (default: /etc/bouncefs/SOURCE.conf, with\n"
 	 "SOURCE as systemd-escape --path makes it)"},
+	{"sandbox", "MODE", set_sandbox,
+	 "default: the worker gives up what it does not need once the mount is\n"
+	 "live; none: it does not"},
 	{"threads", "N", set_threads, "workers (default: one a CPU, at most 8)"},
 };
 
@@ -234,13 +243,13 @@ static bool set_option(struct options *o, char *word)
 }
 
 /* Takes a copy of the list apart: ps(1) shows the original, and options point into the copy. */
-static bool set_option_list(struct options *o, const char *list)
+static bool set_option_list(struct options *o)
 {
-	char *word, *rest = strdup(list);
+	char *word, *rest;
 
-	if (!rest)
-		return false;
-
+	if (!o->list)
+		return true;
+	rest = o->words = strdup(o->list);
 	while ((word = strsep(&rest, ",")))
 		if (*word && !set_option(o, word))
 			return false;
@@ -381,7 +390,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 				fprintf(stderr, "bouncefs: -o needs a list of options\n");
 				return OPTIONS_BAD;
 			}
-			if (!note_list(o, list) || !set_option_list(o, list))
+			if (!note_list(o, list))
 				return OPTIONS_BAD;
 		} else if (arg[0] == '-' && arg[1]) {
 			fprintf(stderr, "bouncefs: unknown option '%s'; see bouncefs --help\n",
@@ -391,5 +400,5 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			return OPTIONS_BAD;
 		}
 	}
-	return complete(o) ? OPTIONS_RUN : OPTIONS_BAD;
+	return set_option_list(o) && complete(o) ? OPTIONS_RUN : OPTIONS_BAD;
 }

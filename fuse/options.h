@@ -16,6 +16,7 @@ struct options {
 	char *source;	  /* absolute */
 	char *mountpoint; /* absolute */
 	char *list;	  /* all of -o, to be given to a worker */
+	char *words;	  /* the same, taken apart: where strings below point into */
 	bool worker;	  /* --worker: started by the keeper, paths are absolute */
 	bool foreground;
 	bool remount;
@@ -23,6 +24,7 @@ struct options {
 
 	struct settings settings; /* of images, where nothing else says */
 	const char *policy;	  /* file; NULL: the usual one, if it is there */
+	bool no_sandbox;	  /* the worker keeps all its privileges */
 	bool passthrough;	  /* reads of a read-only mount go past us */
 	unsigned threads;	  /* workers; 0: one a CPU */
 	unsigned memory;	  /* MiB of bounce buffers, all workers together */

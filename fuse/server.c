@@ -262,7 +262,8 @@ static int start(struct mount *mount, bool taken_over)
 	}
 	if (rc < 0)
 		return rc;
-	sandbox_enter();
+	if (!mount->options.no_sandbox)
+		sandbox_enter();
 	return start_threads(mount);
 }
 

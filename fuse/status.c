@@ -11,6 +11,7 @@
 #include "policy/field.h"
 #include "policy/log.h"
 #include "policy/util.h"
+#include "sandbox.h"
 
 static void print_field(FILE *out, const char *key, const char *value)
 {
@@ -89,8 +90,10 @@ char *status_of_mount(struct mount *mount)
 		return NULL;
 	fprintf(out, "mount");
 	print_field(out, "source", mount->options.source);
-	fprintf(out, " log-level=%s workers=%u open-images=%u\n", log_level_name(log_level),
-		mount->nworkers, count_images(mount));
+	fprintf(out, " log-level=%s workers=%u lives=%lu sandbox=%s open-images=%u\n",
+		log_level_name(log_level), mount->nworkers,
+		(unsigned long)atomic_load(&mount->state.header->lives), sandbox_in_force(),
+		count_images(mount));
 	end = print_images(out, mount);
 	fclose(out);
 	if (text)

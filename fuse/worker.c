@@ -270,7 +270,9 @@ static void *worker_thread(void *arg)
 	pthread_setname_np(pthread_self(), "bouncefs/worker");
 	raise_priority();
 	rc = lane_enable(worker->lane);
-	while (rc == 0 && !worker->stopping) {
+	/* Nothing may land after our end: what is under way is waited for, however long it takes.
+	 */
+	while (rc == 0 && !(worker->stopping && worker->lane->pool.busy == 0)) {
 		while (worker->readable && !worker->gone && !worker->draining && receive(worker))
 			;
 		if (!worker->polling && !worker->gone && !worker->readable)

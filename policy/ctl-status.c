@@ -53,6 +53,8 @@ static void print_table(const struct ctl_mount *mount, const struct snapshot *be
 		       MBPS(before, after, r), record_get(r, "errors"),
 		       number(r, "dirty") / (1 << 20), record_get(r, "reason"));
 	}
+	if (number(&after->mount, "open-images") > after->images)
+		printf("and %.0f more\n", number(&after->mount, "open-images") - after->images);
 }
 
 /* All fields, as the daemon calls them. */

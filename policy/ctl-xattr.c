@@ -34,7 +34,7 @@ int ctl_xattr_trouble(const char *path, const char *key)
 	if (errno == ENODATA)
 		return ctl_trouble("%s: %s is not set", path, key);
 	if (errno == EOPNOTSUPP)
-		return ctl_trouble("%s: %s: no user xattrs here", path, key);
+		return ctl_trouble("%s: %s: not supported here", path, key);
 	return ctl_trouble("%s: %s: %s", path, key, strerror(errno));
 }
 

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import sys
 
@@ -156,6 +157,7 @@ def judge(result):
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if args.source:
         result = json.loads(args.source.read_text())
     else:

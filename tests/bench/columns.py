@@ -62,11 +62,16 @@ def fio(devices, column, seconds):
     for number, device in enumerate(devices):
         command += [f"--name={number}", f"--filename={device}"]
     before = machine_time()
-    done = subprocess.run(command, check=False, text=True, capture_output=True)
-    if done.returncode:
-        raise RuntimeError(f"fio on {' '.join(devices)}: {done.stderr.strip() or done.stdout[-500:]}")
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            process.terminate()  # and not killed with I/O in flight
+            raise
+    if process.returncode:
+        raise RuntimeError(f"fio on {' '.join(devices)}: {errors.strip() or output[-500:]}")
     spent = machine_time() - before
-    jobs = [job["write" if column.writes else "read"] for job in json.loads(done.stdout)["jobs"]]
+    jobs = [job["write" if column.writes else "read"] for job in json.loads(output)["jobs"]]
     each = [job["iops"] if column.unit == "IOPS" else job["bw_bytes"] / 1e6 for job in jobs]
     return {
         "value": sum(each),

@@ -49,7 +49,7 @@ mount -o remount,rw "$MNT"
 echo more >>"$MNT/file"
 mount -o remount,ro,noexec "$MNT"
 option noexec
-is "daemons" "$(pgrep -xc bouncefs)" 1
+is "keeper and worker" "$(pgrep -xc bouncefs)" 2
 umount "$MNT"
 
 note "umount waits for the daemon"

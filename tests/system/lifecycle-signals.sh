@@ -63,7 +63,7 @@ kill -s TERM "$(daemon)"
 unmounted() { ! mountpoint -q "$MNT"; }
 within 5 unmounted
 echo "written after" >&9
-is "daemons" "$(pgrep -xc bouncefs)" 1
+is "keeper and worker" "$(pgrep -xc bouncefs)" 2
 exec 9>&-
 within 5 no_daemon
 is "image below" "$(cat "$POOL/disk.img")" "written after"
@@ -75,4 +75,4 @@ kill -s PIPE "$(daemon)"
 is "file" "$(cat "$MNT/file")" works
 sleep 0.2
 mountpoint -q "$MNT"
-is "daemons" "$(pgrep -xc bouncefs)" 1
+is "keeper and worker" "$(pgrep -xc bouncefs)" 2
