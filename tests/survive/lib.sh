@@ -22,7 +22,7 @@ count_failure()
 }
 trap 'count_failure; settle' EXIT
 
-keeper() { KEEPER=$(pgrep -x bouncefs --parent 1); }
+keeper() { KEEPER=$(pgrep -x bouncefs --parent "${MANAGER:-1}"); }
 
 worker() { pgrep --parent "$KEEPER"; }
 
@@ -80,3 +80,28 @@ arm()
 
 # died: how often they did so far
 died() { od -A n -t d4 -j 16 -N 4 "$DIE"; }
+
+# manage SOURCE MOUNTPOINT [OPTIONS]: bouncefs as a service of a stand-in for systemd, $MANAGER
+# (tests/tools/manager.c), which logs to $TMP/manager.log
+manage()
+{
+	mkdir -p "$2"
+	"$TOOLS/manager" "$BOUNCEFS" -f -o "log=$TMP/bouncefs.log${3:+,$3}" "$1" "$2" \
+		>"$TMP/manager.log" 2>&1 &
+	MANAGER=$!
+	defer unmanage "$2"
+	within 10 came ready 1
+}
+
+unmanage()
+{
+	exited "$MANAGER" && return
+	[ -z "${STORE:-}" ] || ctl clear
+	detach "$1"
+	kill -TERM "$MANAGER"
+	within 10 exited "$MANAGER"
+}
+
+# heard WORD: how many lines of the manager's begin so; came WORD N: that many or more
+heard() { grep -c "^$1" "$TMP/manager.log" || true; }
+came() { [ "$(heard "$1")" -ge "$2" ]; }
