@@ -261,10 +261,11 @@ static void write_record(struct image *image)
 	struct image_record *record = image->record;
 
 	record->is_image = image->is_image;
-	record->was_written = image->writable;
 	atomic_store(&record->error_seq, 0);
 	atomic_store(&record->error, 0);
 	atomic_store(&record->witness_busy, 0);
+	atomic_store(&record->syncing, 0);
+	atomic_store(&record->unheard, 0);
 	atomic_store(&record->backing, 0);
 	atomic_store(&record->key, image->key);
 }
@@ -378,7 +379,11 @@ int image_adopt(struct image_table *table, unsigned index, const struct image_re
 		free(image);
 		return rc;
 	}
-	image->witness_due = image->is_image && image->record->was_written;
+	if (atomic_load(&image->record->syncing)) {
+		atomic_store(&image->record->unheard, 1);
+		atomic_store(&image->record->syncing, 0);
+	}
+	image->witness_due = image->is_image && atomic_load(&image->record->unheard);
 	image->error_told = error_told;
 	return 0;
 }
@@ -434,7 +439,6 @@ int image_open(struct image_table *table, const struct image_request *request,
 	if (rc >= 0) {
 		image->opens++;
 		image->writers += request->write;
-		image->record->was_written |= request->write;
 		*result = image;
 	}
 	pthread_mutex_unlock(&table->lock);
@@ -472,10 +476,10 @@ static int flush(struct image *image)
 	uint64_t mark = dirty_mark(&image->dirty);
 	int rc = 0;
 
-	if (fsync(image->cached_fd) < 0) {
+	image_sync_begin(image);
+	if (fsync(image->cached_fd) < 0)
 		rc = -errno;
-		image_remember_error(image, rc);
-	}
+	image_sync_end(image, rc);
 	dirty_cleaned(&image->dirty, mark);
 	return rc;
 }
@@ -646,6 +650,18 @@ int image_drop_privileges(struct image *image)
 		return -errno;
 	drop = image_privileges(st.st_mode);
 	return drop && fchmod(image->cached_fd, st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
+}
+
+void image_sync_begin(struct image *image)
+{
+	atomic_fetch_add(&image->record->syncing, 1);
+}
+
+void image_sync_end(struct image *image, int result)
+{
+	if (result < 0)
+		image_remember_error(image, result);
+	atomic_fetch_sub(&image->record->syncing, 1);
 }
 
 void image_remember_error(struct image *image, int error)

@@ -31,7 +31,6 @@
 struct image_record {
 	_Atomic uint64_t key;
 	uint32_t is_image;
-	uint32_t was_written; /* open for writing once: an error of writeback may be about */
 	/* Errors that no request got to see: the sequence number goes up with each, and every
 	 * opener whose own number is behind gets the error at its next FSYNC. */
 	_Atomic uint32_t error_seq;
@@ -39,9 +38,12 @@ struct image_record {
 	/* Bit N: witness N is being fsynced. What it says is lost if we die before the bit is
 	 * cleared. */
 	_Atomic uint32_t witness_busy;
-	_Atomic int32_t backing; /* the kernel's number for reading it past us; 0: none */
+	/* Syncs under way: what they are told is lost if we die before it is remembered. */
+	_Atomic uint32_t syncing;
+	_Atomic uint32_t unheard; /* somebody died so, and no witness has been heard since */
+	_Atomic int32_t backing;  /* the kernel's number for reading it past us; 0: none */
 	struct settings settings;
-	uint8_t spare[160];
+	uint8_t spare[152];
 };
 _Static_assert(sizeof(struct image_record) == 256, "image records have a fixed size");
 
@@ -189,6 +191,11 @@ mode_t image_privileges(mode_t mode);
 
 /* Takes them off a file that such a one changes. -errno. */
 int image_drop_privileges(struct image *image);
+
+/* Around each sync of the image, which consumes errors of earlier writes; the result is remembered
+ * if it is one. */
+void image_sync_begin(struct image *image);
+void image_sync_end(struct image *image, int result);
 
 /* Remembers an error that is nobody's yet, or that every opener must hear of (-errno). */
 void image_remember_error(struct image *image, int error);

@@ -213,9 +213,7 @@ static void start_read(struct io *io)
 
 static void synced(struct io *io, int res)
 {
-	/* This consumed the error of somebody's earlier write: all openers must hear of it. */
-	if (res < 0)
-		image_remember_error(io->image, res);
+	image_sync_end(io->image, res);
 	dirty_synced(&io->image->dirty);
 	if (io->image->traits->drop)
 		drop_and_finish(io, io->length);
@@ -225,8 +223,7 @@ static void synced(struct io *io, int res)
 
 static void started(struct io *io, int res)
 {
-	if (res < 0)
-		image_remember_error(io->image, res);
+	image_sync_end(io->image, res);
 	finish(io, io->length);
 }
 
@@ -234,6 +231,7 @@ static void sync_all(struct io *io, unsigned flags, void (*step)(struct io *io, 
 {
 	struct io_uring_sqe *sqe = sqe_for(io, step);
 
+	image_sync_begin(io->image);
 	io_uring_prep_sync_file_range(sqe, 0, 0, 0, flags);
 	on_file(io, sqe, true);
 }
@@ -527,17 +525,10 @@ static void witness_heard(struct io *io, int res)
 
 	if (res < 0)
 		image_remember_error(image, res);
-	atomic_fetch_and(&image->record->witness_busy, ~(1u << io->witness));
+	/* One has said it all: what another may have said to somebody who died, too. */
+	atomic_store(&image->record->witness_busy, 0);
+	atomic_store(&image->record->unheard, 0);
 	image->witness_due = false;
-	finish(io, 0);
-}
-
-/* Both witnesses were being heard when somebody died: nobody knows any more what they said. */
-static void witnesses_lost(struct io *io)
-{
-	image_remember_error(io->image, -EIO);
-	atomic_store(&io->image->record->witness_busy, 0);
-	io->image->witness_due = false;
 	finish(io, 0);
 }
 
@@ -551,7 +542,8 @@ static void hear_witness(struct io *io)
 
 	io->witness = busy & 1 ? 1 : 0;
 	if (busy == 3 || image->witness[io->witness] < 0) {
-		witnesses_lost(io);
+		/* Nobody knows any more what they said. */
+		witness_heard(io, -EIO);
 		return;
 	}
 	atomic_fetch_or(&image->record->witness_busy, 1u << io->witness);
@@ -563,7 +555,8 @@ static void fsynced(struct io *io, int res)
 {
 	if (res == 0)
 		dirty_cleaned(&io->image->dirty, io->mark);
-	if (res == 0 && io->image->witness_due && io->range.exclusive)
+	image_sync_end(io->image, res);
+	if (io->image->witness_due && io->range.exclusive)
 		hear_witness(io);
 	else if (io->image->traits->drop)
 		drop_and_finish(io, res);
@@ -580,6 +573,7 @@ static void start_fsync(struct io *io)
 		return;
 	}
 	io->mark = dirty_mark(&io->image->dirty);
+	image_sync_begin(io->image);
 	sqe = sqe_for(io, fsynced);
 	io_uring_prep_fsync(sqe, 0, io->datasync ? IORING_FSYNC_DATASYNC : 0);
 	/* One descriptor hears of all errors, whatever the mode is by now. */

@@ -178,10 +178,13 @@ close_wake:
 	return rc;
 }
 
+void lane_attend(struct lane *lane)
+{
+	lane->attended = true;
+}
+
 int lane_enable(struct lane *lane)
 {
-	/* From here on others post to the inbox: the ring is about to be this thread's alone. */
-	lane->enabled = true;
 	/* io_uring_enable_rings() is declared but not exported by liburing 2.3. */
 	if (syscall(SYS_io_uring_register, lane->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
 		    0) < 0)
@@ -193,7 +196,7 @@ int lane_enable(struct lane *lane)
 
 void lane_disable(struct lane *lane)
 {
-	lane->enabled = false;
+	lane->attended = false;
 	run_inbox(lane); /* what was posted before it was false */
 }
 
@@ -266,7 +269,7 @@ int lane_set_file(struct lane *lane, unsigned index, int fd)
 	};
 
 	sem_init(&update.done, 0, 0);
-	if (lane->enabled)
+	if (lane->attended)
 		lane_post(lane, &update.work);
 	else
 		update_file(&update.work);

@@ -30,7 +30,7 @@ struct lane {
 	struct pool pool;
 	unsigned index;
 	bool buffers_registered;
-	_Atomic bool enabled; /* a thread runs it: the inbox is attended to */
+	_Atomic bool attended; /* a thread runs it, or is about to: the inbox is attended to */
 
 	int wake_fd; /* eventfd: the inbox has something */
 	uint64_t wake_count;
@@ -49,6 +49,10 @@ enum { LANE_FILE_DEVICE, LANE_FILE_WAKE, LANE_FILE_FENCE, LANE_FILE_IMAGES };
 /* A lane with SLOTS bounce buffers, RESIDENT of them resident, and FILES fixed files. -errno. */
 int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slots, unsigned files);
 void lane_fini(struct lane *lane);
+
+/* To be called before any thread that runs a lane is made: from now on only that one may touch the
+ * ring, and what others ask for waits for it. */
+void lane_attend(struct lane *lane);
 
 /* The calling thread runs the lane from now on. -errno. */
 int lane_enable(struct lane *lane);

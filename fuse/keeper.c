@@ -94,30 +94,6 @@ static void drop(const char *name)
 			drop_nth(i);
 }
 
-/* All but what keeps the pool locked and what tells when no write of ours can land any more. */
-static void drop_connection(void)
-{
-	for (unsigned i = keeper.nkept; i-- > 0;)
-		if (strcmp(keeper.kept[i].name, "root") &&
-		    !has_prefix(keeper.kept[i].name, "fence-") &&
-		    !has_prefix(keeper.kept[i].name, "pid-"))
-			drop_nth(i);
-}
-
-/* The pool stays locked until the dead workers' last I/O is done: a new mount would take newer
- * writes, and an older one land on top of them. */
-static void wait_for_fences(void)
-{
-	for (unsigned i = 0; i < keeper.nkept; i++) {
-		struct pollfd p = {.fd = keeper.kept[i].fd, .events = POLLIN};
-
-		if (strcmp(keeper.kept[i].name, "root"))
-			while (!(p.revents & (POLLIN | POLLHUP)) &&
-			       (poll(&p, 1, -1) >= 0 || errno == EINTR))
-				;
-	}
-}
-
 /* What a manager kept for us from an earlier life: ours died, and the worker with it. */
 static void adopt_from_manager(void)
 {
@@ -161,6 +137,46 @@ static void send_up(const struct msghdr *message, const char *text, size_t lengt
 	up.msg_flags = 0;
 	if (sendmsg(keeper.manager, &up, MSG_NOSIGNAL) < 0)
 		log_warn("keeper: the service manager: %s", strerror(errno));
+}
+
+/* The mount ends: a manager must not hand to our successor what is left of it. */
+static void forget_nth(unsigned i)
+{
+	char text[KEEPER_NAME_MAX + 32];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", keeper.kept[i].name);
+	send_up(&(struct msghdr){0}, text, strlen(text));
+	drop_nth(i);
+}
+
+static void forget_all(void)
+{
+	while (keeper.nkept)
+		forget_nth(keeper.nkept - 1);
+}
+
+/* All but what keeps the pool locked and what tells when no write of ours can land any more. */
+static void drop_connection(void)
+{
+	for (unsigned i = keeper.nkept; i-- > 0;)
+		if (strcmp(keeper.kept[i].name, "root") &&
+		    !has_prefix(keeper.kept[i].name, "fence-") &&
+		    !has_prefix(keeper.kept[i].name, "pid-"))
+			forget_nth(i);
+}
+
+/* The pool stays locked until the dead workers' last I/O is done: a new mount would take newer
+ * writes, and an older one land on top of them. */
+static void wait_for_fences(void)
+{
+	for (unsigned i = 0; i < keeper.nkept; i++) {
+		struct pollfd p = {.fd = keeper.kept[i].fd, .events = POLLIN};
+
+		if (strcmp(keeper.kept[i].name, "root"))
+			while (!(p.revents & (POLLIN | POLLHUP)) &&
+			       (poll(&p, 1, -1) >= 0 || errno == EINTR))
+				;
+	}
 }
 
 static void note_ready(void)
@@ -378,6 +394,17 @@ static int give_up(const char *why)
 	drop_connection();
 	mountpoint_unmount(keeper.mountpoint, true);
 	wait_for_fences();
+	forget_all();
+	return 1;
+}
+
+/* The first worker was killed before it was ready, perhaps with the mount already made. */
+static int give_up_start(int status)
+{
+	describe_death(status);
+	forget_all();
+	if (mountpoint_is_dead(keeper.mountpoint))
+		mountpoint_unmount(keeper.mountpoint, true);
 	return 1;
 }
 
@@ -386,10 +413,12 @@ static int handle_death(int status)
 {
 	const struct timespec pause = {.tv_nsec = (PAUSE_FIRST_MS << keeper.tries) * 1000000l};
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0; /* unmounted, and nothing is under way */
+	if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || !keeper.mounted)) {
+		forget_all(); /* unmounted, or it has said why there is no mount */
+		return WEXITSTATUS(status);
+	}
 	if (!keeper.mounted)
-		return 1; /* it has said why */
+		return give_up_start(status);
 	describe_death(status);
 	if (keeper.stopping)
 		return 0; /* the manager's store has it all, for our successor */

@@ -79,3 +79,10 @@ int mountpoint_unmount(const char *mountpoint, int lazy)
 {
 	return umount2(mountpoint, (lazy ? MNT_DETACH : 0) | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
 }
+
+bool mountpoint_is_dead(const char *mountpoint)
+{
+	struct stat st;
+
+	return stat(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}

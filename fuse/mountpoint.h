@@ -2,6 +2,8 @@
 /* The mount itself: SOURCE's lock, mount(2), remount, umount(2). Strings are absolute paths. */
 #pragma once
 
+#include <stdbool.h>
+
 /* Opens SOURCE as the root of a pool and locks it, waiting up to 10 s for a predecessor that is
  * leaving. The lock lasts as long as anyone holds this open file. fd; -EBUSY: the pool has a
  * daemon; -ELOOP: SOURCE is itself a bouncefs mount. */
@@ -14,3 +16,6 @@ int mountpoint_remount(const char *mountpoint, unsigned long flags);
 
 /* LAZY: the name goes at once, the rest with its last user. -errno. */
 int mountpoint_unmount(const char *mountpoint, int lazy);
+
+/* Whether what is mounted on MOUNTPOINT lost its daemon for good. */
+bool mountpoint_is_dead(const char *mountpoint);

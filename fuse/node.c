@@ -77,6 +77,7 @@ static struct node *insert(struct node_table *table, const struct identity *who,
 	memcpy(node->handle, who->bytes, HANDLE_MAX);
 	atomic_store(&node->flags, 0);
 	atomic_store(&node->lookups, 0);
+	atomic_store(&node->flags, 0);
 	atomic_store(&node->id, id ?: state_new_id(table->state, i - 1));
 	table->next[i - 1] = *bucket;
 	*bucket = i;

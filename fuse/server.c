@@ -234,6 +234,8 @@ static int start_threads(struct mount *mount)
 
 	if (rc == 0)
 		rc = policy_start(mount);
+	for (unsigned i = 0; i < mount->nworkers; i++)
+		lane_attend(&mount->lanes[i]);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++)
 		rc = worker_start(&mount->workers[i]);
 	return rc;

@@ -74,8 +74,6 @@ static void done_fsync(struct io *io)
 	uint32_t heard;
 	int error;
 
-	if (io->result < 0)
-		image_remember_error(io->image, io->result);
 	error = image_recall_error(io->image, atomic_load(&file->error_seen), &heard);
 	reply(request, error, NULL, 0);
 	/* Not before: if we die in between, the one that is asked again shall tell it. */

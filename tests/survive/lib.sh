@@ -16,6 +16,7 @@ tally() { echo "$1 $2" >>"$STATE/survived"; }
 count_failure()
 {
 	local rc=$?
+	set +e
 	[ $rc -eq 0 ] || [ $rc -eq 77 ] || [ $rc -eq 78 ] || tally errors 1
 	return $rc
 }
@@ -28,8 +29,8 @@ worker() { pgrep --parent "$KEEPER"; }
 # replaced PID: another worker is there, and serves
 replaced()
 {
-	local w
-	w=$(worker) && [ "$w" != "$1" ] && [ "$(ps -o nlwp= -p "$w")" -gt 2 ]
+	local w threads
+	w=$(worker) && [ "$w" != "$1" ] && threads=$(ps -o nlwp= -p "$w") && [ "$threads" -gt 2 ]
 }
 
 # kill_worker [SIGNAL]: does not wait for the next one
@@ -52,3 +53,30 @@ slay()
 
 descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
 memory() { awk '/^Pss:/ { print $2 }' "/proc/$1/smaps_rollup"; }
+
+# dying: the daemons that are started from now on can be told to die (tests/tools/die.c)
+dying()
+{
+	DIE=$TMP/die
+	truncate -s 4096 "$DIE"
+	BOUNCEFS=$TMP/bouncefs-dying
+	cat >"$BOUNCEFS" <<-EOF
+		#!/bin/sh
+		export DIE=$DIE LD_PRELOAD=$TOOLS/libdie.so
+		exec "$BUILD/bouncefs" "\$@"
+	EOF
+	chmod +x "$BOUNCEFS"
+}
+
+# arm keeper|main|meta N [TIMES]: those threads' process dies after their Nth call, so many times in
+# a row (1); 0: it lives
+arm()
+{
+	local who
+	case $1 in keeper) who=1 ;; main) who=2 ;; meta) who=3 ;; esac
+	# struct die, in the byte order of this machine
+	perl -e 'print pack("l4", @ARGV)' "$2" "$2" $((${3:-1} - 1)) "$who" 1<>"$DIE"
+}
+
+# died: how often they did so far
+died() { od -A n -t d4 -j 16 -N 4 "$DIE"; }

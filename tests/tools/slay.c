@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define YOUNG_MAX 3
+#define SERVED_US 50000
 
 static void sleep_us(long us)
 {
@@ -83,6 +84,32 @@ static pid_t next_worker(pid_t keeper, pid_t last)
 	return 0;
 }
 
+static long now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Waits so long. True if the worker has served for a while then; in the end it must have, if
+ * PATIENT. */
+static bool wait_for(pid_t worker, long us, bool patient)
+{
+	long end = now_us() + us, since = 0, now;
+
+	for (;;) {
+		now = now_us();
+		if (!since && serves(worker))
+			since = now;
+		if (gone(worker) || (now >= end && !patient))
+			return since && now - since >= SERVED_US;
+		if (now >= end && since && now - since >= SERVED_US)
+			return true;
+		sleep_us(now + 2000 < end || patient ? 2000 : end - now);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int deaths = 0, young = 0, wanted, gap;
@@ -97,13 +124,9 @@ int main(int argc, char **argv)
 	gap = atoi(argv[3]);
 	srand(getpid() ^ time(NULL));
 	while (deaths < wanted && (worker = next_worker(keeper, worker))) {
-		if (young < YOUNG_MAX && rand() % 8 == 0)
-			sleep_us(rand() % 5000);
-		else
-			sleep_us(rand() % (gap * 1000L));
-		while (young == YOUNG_MAX && !serves(worker) && !gone(worker))
-			sleep_us(1000);
-		young = serves(worker) ? 0 : young + 1;
+		long us = rand() % 8 ? rand() % (gap * 1000L) : rand() % 5000;
+
+		young = wait_for(worker, us, young == YOUNG_MAX) ? 0 : young + 1;
 		if (kill(worker, atoi(argv[4 + deaths % (argc - 4)])) == 0)
 			deaths++;
 	}
