@@ -116,7 +116,14 @@ int policy_apply(struct mount *mount, uint64_t id)
 {
 	struct image *image = image_find(&mount->images, id);
 
-	return image ? apply(mount, image) : 0;
+	if (!image)
+		return 0;
+	if (image_dirty(image) <= settings_default.value[SETTING_DIRTY_LIMIT])
+		return apply(mount, image);
+	/* While an xattr is being set the kernel lets nobody write to the file. */
+	image_close(&mount->images, image, false);
+	sem_post(&mount->policy.wanted);
+	return 0;
 }
 
 void policy_apply_all(struct mount *mount)
@@ -159,7 +166,7 @@ int policy_load(struct mount *mount, char error[POLICY_ERROR_MAX])
 	return 0;
 }
 
-static void reload(struct mount *mount)
+static void read_again(struct mount *mount)
 {
 	char error[POLICY_ERROR_MAX];
 
@@ -167,7 +174,6 @@ static void reload(struct mount *mount)
 		log_err("%s; the old policy stays", error);
 	else
 		log_info("policy read again");
-	policy_apply_all(mount);
 }
 
 static void *policy_thread(void *arg)
@@ -180,7 +186,9 @@ static void *policy_thread(void *arg)
 			;
 		if (mount->policy.stopping)
 			return NULL;
-		reload(mount);
+		if (atomic_exchange(&mount->policy.read_again, false))
+			read_again(mount);
+		policy_apply_all(mount);
 	}
 }
 
@@ -207,5 +215,6 @@ void policy_stop(struct mount *mount)
 
 void policy_reload(struct mount *mount)
 {
+	mount->policy.read_again = true;
 	sem_post(&mount->policy.wanted);
 }
