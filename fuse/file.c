@@ -176,6 +176,8 @@ static int adopt_image(struct mount *mount, unsigned index, const struct users *
 
 	if (!opener.node)
 		return -ESTALE;
+	if (!settings_plausible(&mount->state.images[index].settings))
+		return -EPROTO;
 	file_image_request(&opener, O_RDONLY, &request);
 	request.is_image = mount->state.images[index].is_image;
 	kept_witnesses(mount, opener.node, index, witness);

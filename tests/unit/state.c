@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "fuse/options.h"
 #include "fuse/state.h"
 #include "policy/util.h"
 
@@ -19,7 +20,11 @@ static struct state state;
 static int setup(void **unused)
 {
 	(void)unused;
-	return state_create(&state);
+	if (state_create(&state) < 0)
+		return -1;
+	state.header->workers = 1;
+	state.header->images = 1;
+	return 0;
 }
 
 static int teardown(void **unused)
@@ -73,6 +78,17 @@ static void test_refused(void **unused)
 	assert_int_equal(reopen(&again), -EPROTO);
 	state_unmap(&again);
 	state.header->magic = magic;
+	state.header->workers = 0;
+	assert_int_equal(reopen(&again), -EPROTO);
+	state_unmap(&again);
+	state.header->workers = THREADS_MAX + 1;
+	assert_int_equal(reopen(&again), -EPROTO);
+	state_unmap(&again);
+	state.header->workers = 1;
+	state.header->images = IMAGES_MAX + 1;
+	assert_int_equal(reopen(&again), -EPROTO);
+	state_unmap(&again);
+	state.header->images = 1;
 	assert_int_equal(fstat(state.fd, &st), 0);
 	assert_int_equal(ftruncate(state.fd, st.st_size - 1), 0);
 	assert_int_equal(reopen(&again), -EPROTO);
@@ -99,7 +115,7 @@ static void test_index(void **unused)
 /* ===== ids of many threads ===== */
 
 #define THREADS 4
-#define IDS 5000
+#define IDS 50000
 
 static uint64_t ids[THREADS + 1][IDS];
 
