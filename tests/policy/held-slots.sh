@@ -10,6 +10,8 @@ truncate -s 16M "$MNT/held.img" "$MNT/other.img"
 setting "$MNT/held.img" cache writeback
 hold_open "$MNT/held.img"
 
+defer ctl clear # or a failure would take its time
+
 # the first fsync of the switch is done before anybody has to wait
 ctl hold fsync file=held.img after=1
 setting "$STORE/held.img" cache unsafe

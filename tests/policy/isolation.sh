@@ -9,12 +9,13 @@ next_pool xfs
 FAST=$POOL
 mkdir "$FAST/slow"
 loop "$STORE/disk" --direct-io=on
-format ext4 "$LOOP"
+format xfs "$LOOP"
 mount_at "$FAST/slow" "$LOOP"
-bounce "$FAST" "$MNT" dirty-limit=1M
+bounce "$FAST" "$MNT" dirty-limit=1M,threads=1
 dd if=/dev/urandom of="$MNT/slow/a.img" bs=1M count=32 conv=fsync status=none
 truncate -s 32M "$MNT/b.img"
 
+defer ctl clear # or a failure would take its time
 for mode in none directsync writeback dontcache writethrough unsafe; do
 	note "$mode"
 	setting "$MNT/slow/a.img" cache $mode
@@ -25,7 +26,7 @@ for mode in none directsync writeback dontcache writethrough unsafe; do
 	defer eval "kill $load 2>/dev/null || true"
 	[ $mode = unsafe ] || within 5 holds 1
 	for b in none writeback writethrough; do
-		setting "$MNT/b.img" cache $b
+		timeout 5 setfattr -n "$PREFIX.cache" -v $b "$MNT/b.img" || die "$b waited for $mode"
 		timeout 5 dd if=/dev/urandom of="$MNT/b.img" bs=256k count=32 oflag=direct \
 			conv=notrunc,fsync status=none || die "$b waited for $mode"
 		timeout 5 dd if="$MNT/b.img" of=/dev/null bs=1M iflag=direct status=none
