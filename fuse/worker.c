@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -313,8 +313,9 @@ static void arm_poll(struct worker *worker)
 {
 	struct io_uring_sqe *sqe = lane_sqe(worker->lane, &worker->poll_op);
 
-	/* Exclusive: a request wakes one worker and not all. */
-	io_uring_prep_poll_add(sqe, LANE_FILE_DEVICE, POLLIN | EPOLLEXCLUSIVE);
+	/* Not exclusive: a request wakes all workers, and the one on the CPU that submitted it
+	 * wins. */
+	io_uring_prep_poll_add(sqe, LANE_FILE_DEVICE, POLLIN);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	worker->polling = true;
 }
@@ -327,12 +328,43 @@ static void raise_priority(void)
 		log_info("setpriority: %s", strerror(errno));
 }
 
+/* To the Nth CPU that we may use: served on the CPU that submitted it, a request costs half. */
+static void pin(unsigned nth)
+{
+	cpu_set_t allowed, one;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return;
+	nth %= CPU_COUNT(&allowed);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed) || nth-- > 0)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		return;
+	}
+}
+
+/* What is below starts early when there is much to read, and not when all has been read. */
+#define SUBMIT_BATCH 4
+
+static void receive_all(struct worker *worker)
+{
+	unsigned n = 0;
+
+	while (worker->readable && !worker->gone && !worker->draining && receive(worker))
+		if (++n % SUBMIT_BATCH == 0)
+			lane_submit(worker->lane);
+}
+
 static void *worker_thread(void *arg)
 {
 	struct worker *worker = arg;
 	int rc;
 
 	pthread_setname_np(pthread_self(), "bouncefs/worker");
+	pin(worker->lane->index);
 	raise_priority();
 	rc = lane_enable(worker->lane);
 	/* Nothing may land after our end: what is under way is waited for, however long it takes.
@@ -340,8 +372,7 @@ static void *worker_thread(void *arg)
 	while (rc == 0 && !(worker->stopping && worker->lane->pool.busy == 0)) {
 		if (worker->parked && !worker->draining)
 			unpark(worker);
-		while (worker->readable && !worker->gone && !worker->draining && receive(worker))
-			;
+		receive_all(worker);
 		if (!worker->polling && !worker->gone && !worker->readable)
 			arm_poll(worker);
 		rc = lane_run_once(worker->lane);
