@@ -31,7 +31,7 @@ static int resolve_node(void *context, int fd, bool *is_image, struct settings *
 	char path[PATH_MAX];
 
 	policy_resolve(mount, opener->node, fd, is_image, settings);
-	return policy_check(policy_name(mount, fd, path), settings);
+	return policy_check(policy_name(mount, opener->node->id, fd, path), settings);
 }
 
 void file_image_request(struct node_opener *opener, int flags, struct image_request *request)

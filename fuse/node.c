@@ -89,8 +89,10 @@ static void remove_node(struct node_table *table, struct node *node)
 	uint32_t i = node - table->state->nodes + 1;
 	uint32_t *link = &table->buckets[bucket_of(node->device, node->ino)];
 
-	while (*link != i)
+	while (*link && *link != i)
 		link = &table->next[*link - 1];
+	if (!*link) /* of a predecessor's damaged state: beyond what it said to have used */
+		return;
 	*link = table->next[i - 1];
 	atomic_store(&node->id, 0);
 	if (table->path_fd[i - 1]) {

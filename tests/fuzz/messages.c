@@ -17,6 +17,7 @@ static struct file *file;
 static int answers, backing;
 
 #define SLOTS 4
+#define FILE_SIZE (2 * PAYLOAD_MAX) /* more than a request may ask for */
 
 static void open_file(void)
 {
@@ -26,6 +27,7 @@ static void open_file(void)
 	uint64_t id;
 
 	backing = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	expect(backing >= 0 && ftruncate(backing, FILE_SIZE) == 0);
 	expect(state_create(&mount.state) == 0);
 	expect(node_table_init(&mount.nodes, &mount.state, root_fd) == 0);
 	mount.root_fd = root_fd;
@@ -40,10 +42,11 @@ static void open_file(void)
 
 static void make_worker(void)
 {
-	int pair[2];
+	int pair[2], room = 4 * PAYLOAD_MAX;
 
 	log_level = -1;
 	expect(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	expect(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) == 0);
 	worker.device_fd = pair[0];
 	answers = pair[1];
 	expect(lane_init(&lane, 0, 1, SLOTS, LANE_FILE_IMAGES + 2 * SLOTS) == 0);
@@ -105,6 +108,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (lane.pool.busy)
 		expect(lane_run_once(&lane) == 0);
 	check_answer(&header);
-	expect(ftruncate(backing, 1 << 16) == 0);
+	expect(ftruncate(backing, FILE_SIZE) == 0);
 	return 0;
 }
