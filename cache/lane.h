@@ -61,6 +61,9 @@ void lane_disable(struct lane *lane);
 /* A cleared submission entry that completes as OP. Never NULL. */
 struct io_uring_sqe *lane_sqe(struct lane *lane, struct lane_op *op);
 
+/* Submits what is prepared, without waiting for anything. */
+void lane_submit(struct lane *lane);
+
 /* Submits what is prepared, waits for at least one completion and runs all that are there. -errno
  * only for what the program cannot go on after. */
 int lane_run_once(struct lane *lane);

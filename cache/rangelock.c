@@ -10,6 +10,7 @@ void range_queue_init(struct range_queue *queue)
 	pthread_mutex_init(&queue->lock, NULL);
 	queue->first = queue->last = NULL;
 	queue->waiting = 0;
+	queue->held = 0;
 }
 
 static bool conflict(const struct range *a, const struct range *b)
@@ -91,6 +92,7 @@ void range_hold(struct range_queue *queue, struct held_range *held, uint64_t sta
 		.exclusive = true,
 		.on_grant = wake_sleeper,
 	};
+	atomic_fetch_add(&queue->held, 1);
 	sem_init(&held->granted, 0, 0);
 	if (!range_acquire(queue, &held->range))
 		while (sem_wait(&held->granted) < 0 && errno == EINTR)
@@ -101,4 +103,5 @@ void range_drop(struct range_queue *queue, struct held_range *held)
 {
 	range_release(queue, &held->range);
 	sem_destroy(&held->granted);
+	atomic_fetch_sub(&queue->held, 1);
 }

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ struct range_queue {
 	pthread_mutex_t lock;
 	struct range *first, *last;
 	unsigned waiting;
+	_Atomic unsigned held; /* by threads that may sleep: for long, perhaps */
 };
 
 void range_queue_init(struct range_queue *queue);
@@ -42,3 +44,8 @@ struct held_range {
 
 void range_hold(struct range_queue *queue, struct held_range *held, uint64_t start, uint64_t end);
 void range_drop(struct range_queue *queue, struct held_range *held);
+
+static inline bool range_is_held(const struct range_queue *queue)
+{
+	return atomic_load_explicit(&queue->held, memory_order_relaxed) > 0;
+}

@@ -88,7 +88,7 @@ int control_set(struct mount *mount, uid_t uid, uint64_t ino, int fd, const char
 		snprintf(text, sizeof(text), "%s", key);
 		rc = settings_set_named(&scratch, text, "", FROM_FILE, &err);
 	}
-	policy_name(mount, fd, path);
+	policy_name(mount, ino, fd, path);
 	if (rc == 0)
 		return policy_check(path, &scratch);
 	log_err("%s: %s", path, err.text);

@@ -31,7 +31,7 @@ static int resolve_node(void *context, int fd, bool *is_image, struct settings *
 	char path[PATH_MAX];
 
 	policy_resolve(mount, opener->node, fd, is_image, settings);
-	return policy_check(policy_name(mount, fd, path), settings);
+	return policy_check(policy_name(mount, opener->node->id, fd, path), settings);
 }
 
 void file_image_request(struct node_opener *opener, int flags, struct image_request *request)
@@ -176,6 +176,8 @@ static int adopt_image(struct mount *mount, unsigned index, const struct users *
 
 	if (!opener.node)
 		return -ESTALE;
+	if (!settings_plausible(&mount->state.images[index].settings))
+		return -EPROTO;
 	file_image_request(&opener, O_RDONLY, &request);
 	request.is_image = mount->state.images[index].is_image;
 	kept_witnesses(mount, opener.node, index, witness);

@@ -89,8 +89,10 @@ static void remove_node(struct node_table *table, struct node *node)
 	uint32_t i = node - table->state->nodes + 1;
 	uint32_t *link = &table->buckets[bucket_of(node->device, node->ino)];
 
-	while (*link != i)
+	while (*link && *link != i)
 		link = &table->next[*link - 1];
+	if (!*link) /* of a predecessor's damaged state: beyond what it said to have used */
+		return;
 	*link = table->next[i - 1];
 	atomic_store(&node->id, 0);
 	if (table->path_fd[i - 1]) {
@@ -318,6 +320,16 @@ static int make_arrays(struct node_table *table, struct state *state)
 	return table->buckets && table->next && table->path_fd ? 0 : -ENOMEM;
 }
 
+/* A predecessor may have died of having written anywhere: its records must not lead us there. */
+static bool plausible(const struct node_table *table, uint32_t index)
+{
+	const struct node *node = &table->state->nodes[index];
+	uint64_t id = atomic_load(&node->id);
+
+	return (index ? state_index(id) == index : id == FUSE_ROOT_ID) &&
+	       node->device < table->devices && node->handle_length <= HANDLE_MAX;
+}
+
 /* Records are taken from the front; a few free ones between them go to the free list. */
 int node_table_restore(struct node_table *table, struct state *state,
 		       const int device_fd[DEVICES_MAX])
@@ -336,6 +348,10 @@ int node_table_restore(struct node_table *table, struct state *state,
 		struct node *node = &state->nodes[i];
 		uint32_t *link = &table->free;
 
+		if (atomic_load(&node->id) && !plausible(table, i)) {
+			log_err("node %u: its record is damaged", i);
+			atomic_store(&node->id, 0);
+		}
 		if (atomic_load(&node->id))
 			link = &table->buckets[bucket_of(node->device, node->ino)];
 		table->next[i] = *link;

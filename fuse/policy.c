@@ -22,7 +22,7 @@ static int find_path(struct mount *mount, const struct node *node, int fd, char 
 	_cleanup_close_ int again = -1;
 	int rc = pool_path(mount->root_fd, fd, path);
 
-	if (rc != -ESTALE)
+	if (rc != -ESTALE || !node)
 		return rc;
 	again = node_open(&mount->nodes, node, O_PATH);
 	return again < 0 ? again : pool_path(mount->root_fd, again, path);
@@ -69,16 +69,18 @@ int policy_check(const char *name, const struct settings *settings)
 	return -EOPNOTSUPP;
 }
 
-const char *policy_name(const struct mount *mount, int fd, char path[PATH_MAX])
+const char *policy_name(struct mount *mount, uint64_t id, int fd, char path[PATH_MAX])
 {
-	return pool_path(mount->root_fd, fd, path) < 0 ? "(a file without a name)" : path;
+	return find_path(mount, node_get(&mount->nodes, id), fd, path) < 0
+		       ? "(a file without a name)"
+		       : path;
 }
 
 void policy_announce(struct mount *mount, struct image *image, int level)
 {
 	struct settings settings = image_settings(&mount->images, image);
 	char path[PATH_MAX], text[512];
-	const char *name = policy_name(mount, image->cached_fd, path);
+	const char *name = policy_name(mount, image->key, image->cached_fd, path);
 
 	settings_effective(&settings, text, sizeof(text));
 	log_at(level, NULL, "%s: %s", name, text);
@@ -105,7 +107,7 @@ static int apply(struct mount *mount, struct image *image)
 	}
 	if (rc < 0)
 		log_err("%s: its settings stay as they are: %s",
-			policy_name(mount, image->cached_fd, path), strerror(-rc));
+			policy_name(mount, image->key, image->cached_fd, path), strerror(-rc));
 	else if (rc > 0)
 		policy_announce(mount, image, LOG_LEVEL_INFO);
 	image_close(&mount->images, image, false);
@@ -116,7 +118,14 @@ int policy_apply(struct mount *mount, uint64_t id)
 {
 	struct image *image = image_find(&mount->images, id);
 
-	return image ? apply(mount, image) : 0;
+	if (!image)
+		return 0;
+	if (image_dirty(image) <= settings_default.value[SETTING_DIRTY_LIMIT])
+		return apply(mount, image);
+	/* While an xattr is being set the kernel lets nobody write to the file. */
+	image_close(&mount->images, image, false);
+	sem_post(&mount->policy.wanted);
+	return 0;
 }
 
 void policy_apply_all(struct mount *mount)
@@ -159,7 +168,7 @@ int policy_load(struct mount *mount, char error[POLICY_ERROR_MAX])
 	return 0;
 }
 
-static void reload(struct mount *mount)
+static void read_again(struct mount *mount)
 {
 	char error[POLICY_ERROR_MAX];
 
@@ -167,7 +176,6 @@ static void reload(struct mount *mount)
 		log_err("%s; the old policy stays", error);
 	else
 		log_info("policy read again");
-	policy_apply_all(mount);
 }
 
 static void *policy_thread(void *arg)
@@ -180,7 +188,9 @@ static void *policy_thread(void *arg)
 			;
 		if (mount->policy.stopping)
 			return NULL;
-		reload(mount);
+		if (atomic_exchange(&mount->policy.read_again, false))
+			read_again(mount);
+		policy_apply_all(mount);
 	}
 }
 
@@ -207,5 +217,6 @@ void policy_stop(struct mount *mount)
 
 void policy_reload(struct mount *mount)
 {
+	mount->policy.read_again = true;
 	sem_post(&mount->policy.wanted);
 }

@@ -20,9 +20,9 @@ struct image;
 struct policy {
 	pthread_rwlock_t lock; /* of the file below */
 	struct policy_file *file;
-	pthread_t thread; /* reads the file again: switching images may take its time */
+	pthread_t thread; /* switches images where that may take its time */
 	sem_t wanted;
-	_Atomic bool stopping;
+	_Atomic bool read_again, stopping;
 };
 
 /* Reads the policy file: a broken one changes nothing, and ERROR says which line and why. -errno.
@@ -44,12 +44,15 @@ void policy_resolve(struct mount *mount, const struct node *node, int fd, bool *
 /* Whether this version can do all that SETTINGS ask for; it says so if not. -EOPNOTSUPP. */
 int policy_check(const char *name, const struct settings *settings);
 
-/* Where in the pool the file is that is open as FD, or something to call it by. */
-const char *policy_name(const struct mount *mount, int fd, char path[PATH_MAX]);
+/* Where in the pool node ID is, which is open as FD; or something to call it by. */
+const char *policy_name(struct mount *mount, uint64_t id, int fd, char path[PATH_MAX]);
 
 /* Logs at LEVEL what is in effect for IMAGE from now on, and what is dangerous at any level. */
 void policy_announce(struct mount *mount, struct image *image, int level);
 
-/* Resolves again what is open of node ID, or of all nodes. -errno. */
+/* Resolves again what is open of node ID: at once, or soon if much has to be written out before.
+ * -errno. */
 int policy_apply(struct mount *mount, uint64_t id);
+
+/* The same for all that is open, at once. */
 void policy_apply_all(struct mount *mount);

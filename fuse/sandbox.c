@@ -78,6 +78,7 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(sched_setaffinity),
 	SCMP_SYS(setpriority),
 	SCMP_SYS(nanosleep),
 	SCMP_SYS(clock_nanosleep),

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "options.h"
 #include "policy/util.h"
 
 #define STATE_MAGIC 0x6574617473736662ull /* "bfsstate" */
@@ -79,6 +80,10 @@ int state_open(struct state *state, int fd)
 	if (rc < 0)
 		return rc;
 	if (state->header->magic != STATE_MAGIC || state->header->version != STATE_VERSION)
+		return -EPROTO;
+	/* What sizes our arrays. A predecessor may have died of having written anywhere. */
+	if (!state->header->workers || state->header->workers > THREADS_MAX ||
+	    !state->header->images || state->header->images > IMAGES_MAX)
 		return -EPROTO;
 	return 0;
 }

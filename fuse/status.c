@@ -39,7 +39,7 @@ static void print_image(FILE *out, struct mount *mount, struct image *image)
 	char path[PATH_MAX], value[SETTINGS_VALUE_MAX];
 
 	fprintf(out, "image");
-	print_field(out, "path", policy_name(mount, image->cached_fd, path));
+	print_field(out, "path", policy_name(mount, image->key, image->cached_fd, path));
 	print_field(out, "cache", settings_print(&settings, SETTING_CACHE, value));
 	print_field(out, "reason", settings_from(&settings, SETTING_CACHE));
 	fprintf(out, " block-size=%lu ", settings.value[SETTING_BLOCK_SIZE]);

@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -155,7 +155,7 @@ static int start_fsync(struct worker *worker, struct slot *slot, size_t length)
 	return file ? start_io(worker, slot, IO_FSYNC, file, 0, 0) : -EBADF;
 }
 
-/* ===== receive and decode ===== */
+/* ===== decode ===== */
 
 /* True if the slot is in use from now on. */
 static bool decode(struct worker *worker, struct slot *slot, size_t length)
@@ -207,6 +207,71 @@ static void tell_gone(struct worker *worker)
 		log_err("eventfd: %s", strerror(errno));
 }
 
+/* ===== requests to images that somebody holds ===== */
+
+/* They wait in their slots as long as half of all slots is left to other images. */
+static bool must_park(const struct worker *worker, const void *message, size_t length)
+{
+	const struct fuse_in_header *header = message;
+	const struct file *file;
+	uint64_t fh;
+
+	if (worker->lane->pool.busy <= worker->lane->pool.total / 2)
+		return false;
+	if (header->opcode != FUSE_READ && header->opcode != FUSE_WRITE &&
+	    header->opcode != FUSE_FSYNC)
+		return false;
+	if (length < sizeof(*header) + sizeof(fh))
+		return false;
+	memcpy(&fh, header + 1, sizeof(fh)); /* all three begin with it */
+	file = file_get(&worker->mount->state, fh);
+	return file && range_is_held(&image_at(&worker->mount->images, file->image)->ranges);
+}
+
+/* Without memory it has to keep its slot. */
+static bool park(struct worker *worker, const void *message, size_t length)
+{
+	struct parked *parked, **last = &worker->parked;
+
+	if (!must_park(worker, message, length))
+		return false;
+	parked = malloc(sizeof(*parked) + length);
+	if (!parked)
+		return false;
+	*parked = (struct parked){.length = length};
+	memcpy(parked->bytes, message, length);
+	while (*last)
+		last = &(*last)->next;
+	*last = parked;
+	return true;
+}
+
+/* Tried whenever something has completed: more than half of the slots are busy as long as any
+ * request is parked, so that will not fail to come. */
+static void unpark(struct worker *worker)
+{
+	struct parked **link = &worker->parked, *parked;
+
+	while ((parked = *link)) {
+		struct slot *slot = pool_get(&worker->lane->pool);
+
+		if (!slot)
+			return;
+		if (must_park(worker, parked->bytes, parked->length)) {
+			pool_put(&worker->lane->pool, slot);
+			link = &parked->next;
+			continue;
+		}
+		*link = parked->next;
+		memcpy(slot->payload - WRITE_HEADERS, parked->bytes, parked->length);
+		if (!decode(worker, slot, parked->length))
+			pool_put(&worker->lane->pool, slot);
+		free(parked);
+	}
+}
+
+/* ===== receive ===== */
+
 /* One request, if there is one and a slot for it. */
 static bool receive(struct worker *worker)
 {
@@ -217,7 +282,7 @@ static bool receive(struct worker *worker)
 		return false;
 	n = read(worker->device_fd, slot->payload - WRITE_HEADERS, WRITE_HEADERS + PAYLOAD_MAX);
 	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
-		if (!decode(worker, slot, n))
+		if (park(worker, slot->payload - WRITE_HEADERS, n) || !decode(worker, slot, n))
 			pool_put(&worker->lane->pool, slot);
 		return true;
 	}
@@ -248,8 +313,9 @@ static void arm_poll(struct worker *worker)
 {
 	struct io_uring_sqe *sqe = lane_sqe(worker->lane, &worker->poll_op);
 
-	/* Exclusive: a request wakes one worker and not all. */
-	io_uring_prep_poll_add(sqe, LANE_FILE_DEVICE, POLLIN | EPOLLEXCLUSIVE);
+	/* Not exclusive: a request wakes all workers, and the one on the CPU that submitted it
+	 * wins. */
+	io_uring_prep_poll_add(sqe, LANE_FILE_DEVICE, POLLIN);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	worker->polling = true;
 }
@@ -262,19 +328,51 @@ static void raise_priority(void)
 		log_info("setpriority: %s", strerror(errno));
 }
 
+/* To the Nth CPU that we may use: served on the CPU that submitted it, a request costs half. */
+static void pin(unsigned nth)
+{
+	cpu_set_t allowed, one;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return;
+	nth %= CPU_COUNT(&allowed);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed) || nth-- > 0)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		return;
+	}
+}
+
+/* What is below starts early when there is much to read, and not when all has been read. */
+#define SUBMIT_BATCH 4
+
+static void receive_all(struct worker *worker)
+{
+	unsigned n = 0;
+
+	while (worker->readable && !worker->gone && !worker->draining && receive(worker))
+		if (++n % SUBMIT_BATCH == 0)
+			lane_submit(worker->lane);
+}
+
 static void *worker_thread(void *arg)
 {
 	struct worker *worker = arg;
 	int rc;
 
 	pthread_setname_np(pthread_self(), "bouncefs/worker");
+	pin(worker->lane->index);
 	raise_priority();
 	rc = lane_enable(worker->lane);
 	/* Nothing may land after our end: what is under way is waited for, however long it takes.
 	 */
 	while (rc == 0 && !(worker->stopping && worker->lane->pool.busy == 0)) {
-		while (worker->readable && !worker->gone && !worker->draining && receive(worker))
-			;
+		if (worker->parked && !worker->draining)
+			unpark(worker);
+		receive_all(worker);
 		if (!worker->polling && !worker->gone && !worker->readable)
 			arm_poll(worker);
 		rc = lane_run_once(worker->lane);
@@ -375,6 +473,10 @@ void worker_stop(struct worker *worker)
 
 void worker_fini(struct worker *worker)
 {
+	for (struct parked *p = worker->parked, *next; p; p = next) {
+		next = p->next;
+		free(p);
+	}
 	fuse_session_destroy(worker->session); /* closes the device */
 	free(worker->requests);
 }

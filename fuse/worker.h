@@ -27,12 +27,20 @@ struct request {
 	uint64_t unique;	     /* of the message, as it came: the reply's name */
 };
 
+/* A request without a slot: its message. */
+struct parked {
+	struct parked *next;
+	size_t length;
+	char bytes[];
+};
+
 struct worker {
 	struct mount *mount;
 	struct lane *lane;
 	int device_fd;
 	struct fuse_session *session; /* libfuse's, on the same device */
 	struct request *requests;     /* one a slot */
+	struct parked *parked;	      /* oldest first */
 	pthread_t thread;
 
 	struct lane_op poll_op; /* the device has something to read */

@@ -93,5 +93,5 @@ enum cache_mode auto_mode(unsigned pick)
 
 const char *auto_reason(unsigned pick)
 {
-	return picks[pick].reason;
+	return pick < ARRAY_SIZE(picks) ? picks[pick].reason : NULL;
 }

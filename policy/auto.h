@@ -24,4 +24,4 @@ struct file_facts {
 unsigned auto_pick(const struct file_facts *facts);
 
 enum cache_mode auto_mode(unsigned pick);
-const char *auto_reason(unsigned pick); /* such as "auto: xfs" */
+const char *auto_reason(unsigned pick); /* such as "auto: xfs"; NULL for what is no pick */

@@ -222,6 +222,34 @@ char *settings_print(const struct settings *s, enum setting key, char buf[SETTIN
 	return buf;
 }
 
+static bool value_plausible(enum setting key, uint64_t value)
+{
+	const char *const *names = keys[key].names;
+	uint64_t n = 0;
+
+	switch (key) {
+	case SETTING_CACHE:
+		return value < CACHE_AUTO;
+	case SETTING_DIRTY_LIMIT:
+		return value >= MIN_DIRTY_LIMIT;
+	case SETTING_BLOCK_SIZE:
+		return value >= 512 && value <= 4096 && !(value & (value - 1));
+	default:
+		while (n < value && names[n])
+			n++;
+		return names[n];
+	}
+}
+
+bool settings_plausible(const struct settings *s)
+{
+	for (int i = 0; i < SETTINGS; i++)
+		if (!value_plausible(i, s->value[i]) || s->from[i] == FROM_UNSET ||
+		    s->from[i] > FROM_NO_DIRECT_IO)
+			return false;
+	return s->from[SETTING_CACHE] != FROM_AUTO || auto_reason(s->auto_pick);
+}
+
 void settings_merge(struct settings *dst, const struct settings *s)
 {
 	for (int i = 0; i < SETTINGS; i++) {

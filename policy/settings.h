@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,6 +79,9 @@ const char *settings_from(const struct settings *s, enum setting key);
 
 /* What is in none of the places that can be asked. */
 extern const struct settings settings_default;
+
+/* Whether S, in memory that another process wrote, can be settings in effect. */
+bool settings_plausible(const struct settings *s);
 
 /* Values of S go where DST has none. */
 void settings_merge(struct settings *dst, const struct settings *s);

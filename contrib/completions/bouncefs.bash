@@ -17,6 +17,8 @@ _bouncefs()
 			COMPREPLY=($(compgen -W 'error warning info debug trace' -- "${last#*=}"))
 			;;
 		block-size=*) COMPREPLY=($(compgen -W '512 1024 2048 4096' -- "${last#*=}")) ;;
+		passthrough=*) COMPREPLY=($(compgen -W 'ro' -- "${last#*=}")) ;;
+		sandbox=*) COMPREPLY=($(compgen -W 'default none' -- "${last#*=}")) ;;
 		detect-zeroes=*) COMPREPLY=($(compgen -W 'off on unmap' -- "${last#*=}")) ;;
 		*=*) ;;
 		*)
@@ -24,7 +26,7 @@ _bouncefs()
 			cur=${cur##*=}
 			COMPREPLY=($(compgen -P "${cur%"$last"}" -W 'ro noatime nodev nosuid noexec
 				block-size= cache= detect-zeroes= dirty-limit= images= log= log-level= memory=
-				policy= threads=' -- "$last"))
+				passthrough= policy= sandbox= threads=' -- "$last"))
 			;;
 		esac
 	elif [[ $cur == -* ]]; then

@@ -14,6 +14,7 @@ set yrange [0:*<1.5]
 set grid ytics linecolor '#dddddd'
 set key outside bottom center horizontal
 set xtics nomirror
+set xlabel ' '
 set datafile missing '-'
 plot {plots}
 """
@@ -71,7 +72,8 @@ def plot(result, path):
     data = "$data << END\n"
     for column in table["columns"]:
         ratios = (table["ratio"][name].get(column["name"], {}).get("value", "-") for name in shown)
-        data += " ".join([f'"{column["what"]}"', *map(str, ratios)]) + "\n"
+        label = column["what"].replace(f" {column['block']}", f"\\n{column['block']}")
+        data += " ".join([f'"{label}"', *map(str, ratios)]) + "\n"
     plots = ", ".join(f"$data using {index}:xtic(1) title '{system['what']}' noenhanced"
                       for index, system in enumerate(shown.values(), 2))
     machine = result["machine"]

@@ -1,0 +1,41 @@
+#!/bin/bash
+# The unit in a guest with the real systemd: the pool is mounted at boot, before what depends on it; deaths of
+# the worker, of the keeper, restarts and a hanging worker lose nothing under load; a power-off with dirty data
+# in a filesystem on top leaves everything clean. The steps are in guest/usr/local/sbin/exercise.
+# timeout: 420
+# alone
+. "${0%/*}/lib.sh"
+
+guest_base
+guest_root
+install -D "$TOOLS/hot" "$ROOT/usr/local/sbin/hot"
+for unit in bouncefs@var-lib-pool dependent exercise; do
+	systemctl --root="$ROOT" enable --quiet "$unit.service"
+done
+# shorter than for real use
+install -D -m 644 /dev/stdin "$ROOT/etc/systemd/system/bouncefs@var-lib-pool.service.d/test.conf" <<'END'
+[Service]
+WatchdogSec=10
+END
+install -D -m 644 /dev/stdin "$ROOT/etc/systemd/system/exercise.service.d/load.conf" <<'END'
+[Service]
+Environment=LOAD=60
+END
+guest_disk "$TMP/root.ext4"
+truncate -s 1G "$TMP/pool.btrfs"
+mkfs.btrfs -q "$TMP/pool.btrfs"
+
+boot "$TMP/root.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
+note "powered off $SECONDS s after the test began"
+! grep -q '^- FAIL' "$TMP/said.log" || die "something failed in the guest"
+grep -q '^- end' "$TMP/said.log" || die "the guest has not come to its end"
+
+# what the power-off has left
+btrfs check --check-data-csum "$TMP/pool.btrfs" >/dev/null 2>&1 || die "the pool is not clean"
+loop "$TMP/pool.btrfs"
+mount_at "$TMP/pool" -o ro "$LOOP"
+loop "$TMP/pool/vm.img" --read-only
+e2fsck -fn "$LOOP" >"$TMP/fsck.log" || die "the filesystem in the image is not clean"
+mount_at "$TMP/vm" -o ro "$LOOP"
+is "data written before the power-off" "$(sha256sum <"$TMP/vm/dirty")" \
+	"$(sed -n 's/^- dirty //p' "$TMP/said.log")"
