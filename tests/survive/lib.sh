@@ -5,10 +5,13 @@
 #	slay 40 300 KILL SEGV           # 40 deaths at random moments (tests/tools/slay.c)
 #	tally deaths 40; tally pause 75 # what tests/run sums up at its end
 #
-# SURVIVE_KILLS=N multiplies the deaths, and the time, of the tests that kill at random (1).
+# SURVIVE_KILLS=N multiplies the deaths, and the time, of the tests that kill at random (1). From 2 on
+# those that try each step of something leave out none.
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
 # shellcheck disable=SC2034
 TIMES=${SURVIVE_KILLS:-1}
+# shellcheck disable=SC2034
+STRIDE=$((TIMES > 1 ? 1 : 2))
 
 # tally deaths|pause|errors NUMBER: pauses in milliseconds
 tally() { echo "$1 $2" >>"$STATE/survived"; }
