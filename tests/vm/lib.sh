@@ -15,7 +15,7 @@ HERE=$TESTS/vm
 CACHE=$BUILD/vm
 ROOT=$TMP/root
 RELEASE=trixie
-PACKAGES=systemd-sysv,udev,kmod,mount,procps,btrfs-progs,e2fsprogs,fuse3
+PACKAGES=systemd-sysv,udev,kmod,mount,procps,btrfs-progs,e2fsprogs,fsverity,fuse3
 
 mirror()
 {
