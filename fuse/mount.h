@@ -30,7 +30,6 @@ struct mount {
 	int clones[THREADS_MAX]; /* of the device, one a worker */
 	struct meta meta;
 	int gone_fd; /* eventfd: the connection has ended */
-	bool pinged; /* the workers, for the watchdog */
 	_Atomic unsigned open_files;
 	_Atomic uint32_t file_rover; /* where to look for a free record first */
 };

@@ -164,6 +164,15 @@ static int mount_new(struct mount *mount)
 
 /* ===== a predecessor's mount ===== */
 
+/* How often the service manager wants to hear of us: half of what it allows. -1: never. */
+static int watchdog_ms(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC");
+	long long n = usec ? atoll(usec) : 0;
+
+	return n > 0 ? (int)MAX(n / 2000, 1) : -1;
+}
+
 static void kept_devices(const struct mount *mount, int device_fd[DEVICES_MAX])
 {
 	char name[KEEPER_NAME_MAX];
@@ -183,7 +192,7 @@ static int mount_taken_over(struct mount *mount)
 
 	mount->root_fd = keep_get("root");
 	mount->device_fd = keep_get("fuse");
-	rc = takeover_wait();
+	rc = takeover_wait(watchdog_ms());
 	if (rc == 0)
 		rc = state_open(&mount->state, keep_get("state"));
 	if (rc < 0)
@@ -357,29 +366,23 @@ static void handle_signal(struct mount *mount, int signal)
 	}
 }
 
-/* How often the service manager wants to hear of us: half of what it allows. -1: never. */
-static int watchdog_ms(void)
-{
-	const char *usec = getenv("WATCHDOG_USEC");
-	long long n = usec ? atoll(usec) : 0;
-
-	return n > 0 ? (int)MAX(n / 2000, 1) : -1;
-}
-
 /* Healthy is who comes by: a disk that hangs stops no loop. */
 static void watch(struct mount *mount)
 {
 	bool all = true;
 
-	for (unsigned i = 0; i < mount->nworkers; i++)
-		all &= atomic_exchange(&mount->workers[i].pongs, 0) > 0;
-	if (all || !mount->pinged)
+	for (unsigned i = 0; i < mount->nworkers; i++) {
+		struct worker *worker = &mount->workers[i];
+
+		if (atomic_load(&worker->pongs) == worker->pings)
+			worker_ping(worker);
+		else
+			all = false;
+	}
+	if (all)
 		keep_notify("WATCHDOG=1");
 	else
 		log_err("a worker's loop does not come by");
-	for (unsigned i = 0; i < mount->nworkers && (all || !mount->pinged); i++)
-		worker_ping(&mount->workers[i]);
-	mount->pinged = true;
 }
 
 static void serve(struct mount *mount, int signals_fd)

@@ -16,6 +16,9 @@
 #include "policy/log.h"
 #include "policy/util.h"
 
+/* How long a wait for a predecessor's I/O may take until a line says so. */
+#define PATIENCE_MS 2000
+
 bool takeover_due(void)
 {
 	return keep_get("state") >= 0;
@@ -73,23 +76,38 @@ static bool is_fence(const char *name)
 	return !strncmp(name, "fence-", 6) || !strncmp(name, "pid-", 4);
 }
 
-int takeover_wait(void)
+/* Until FD, a fence or a pidfd, tells. */
+static int wait_for(int fd, int watchdog_ms)
 {
-	const char *name;
+	/* A pidfd becomes readable, a pipe without writers is hung up. */
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	bool said = false;
 
-	for (unsigned i = 0; (name = keep_name(i)); i++) {
-		/* A pidfd becomes readable, a pipe without writers is hung up. */
-		struct pollfd p = {.fd = keep_get(name), .events = POLLIN};
+	while (!(p.revents & (POLLIN | POLLHUP))) {
+		int n = poll(&p, 1, watchdog_ms > 0 ? watchdog_ms : PATIENCE_MS);
 
-		if (!is_fence(name))
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n != 0)
 			continue;
-		if (poll(&p, 1, 2000) == 0)
+		if (!said)
 			log_warn("a predecessor's I/O is still under way: waiting for it");
-		while (!(p.revents & (POLLIN | POLLHUP)))
-			if (poll(&p, 1, -1) < 0 && errno != EINTR)
-				return -errno;
+		said = true;
+		if (watchdog_ms > 0)
+			keep_notify("WATCHDOG=1"); /* it is the disk that hangs */
 	}
 	return 0;
+}
+
+int takeover_wait(int watchdog_ms)
+{
+	const char *name;
+	int rc = 0;
+
+	for (unsigned i = 0; (name = keep_name(i)) && rc == 0; i++)
+		if (is_fence(name))
+			rc = wait_for(keep_get(name), watchdog_ms);
+	return rc;
 }
 
 int takeover_fence(struct mount *mount, int *fd)

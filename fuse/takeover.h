@@ -23,9 +23,10 @@ bool takeover_due(void);
 /*
  * Waits until nothing of any predecessor can reach the disk any more: each has died, and each ring
  * of theirs is gone with all its I/O (a process's end does not end its direct writes). No timeout:
- * as long as a dead one's write may land, a newer one must not be answered.
+ * as long as a dead one's write may land, a newer one must not be answered. The service manager hears
+ * of us every WATCHDOG_MS (-1: never).
  */
-int takeover_wait(void);
+int takeover_wait(int watchdog_ms);
 
 /* Before the first ring: makes this life's fence and has it kept. The write end is in *FD, to be
  * registered in every ring and then closed. -errno. */

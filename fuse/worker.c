@@ -459,6 +459,7 @@ static void pong(struct lane_work *work)
 
 void worker_ping(struct worker *worker)
 {
+	worker->pings++;
 	worker->ping_work.run = pong;
 	lane_post(worker->lane, &worker->ping_work);
 }

@@ -50,6 +50,7 @@ struct worker {
 	bool draining; /* nothing new is taken on: a successor will */
 	bool stopping;
 	struct lane_work stop_work, drain_work, ping_work;
+	unsigned pings; /* asked for by the main thread */
 	_Atomic unsigned pongs;
 };
 

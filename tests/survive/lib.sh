@@ -5,10 +5,13 @@
 #	slay 40 300 KILL SEGV           # 40 deaths at random moments (tests/tools/slay.c)
 #	tally deaths 40; tally pause 75 # what tests/run sums up at its end
 #
-# SURVIVE_KILLS=N multiplies the deaths, and the time, of the tests that kill at random (1).
+# SURVIVE_KILLS=N multiplies the deaths, and the time, of the tests that kill at random (1). From 2 on
+# those that try each step of something leave out none.
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
 # shellcheck disable=SC2034
 TIMES=${SURVIVE_KILLS:-1}
+# shellcheck disable=SC2034
+STRIDE=$((TIMES > 1 ? 1 : 2))
 
 # tally deaths|pause|errors NUMBER: pauses in milliseconds
 tally() { echo "$1 $2" >>"$STATE/survived"; }
@@ -22,7 +25,7 @@ count_failure()
 }
 trap 'count_failure; settle' EXIT
 
-keeper() { KEEPER=$(pgrep -x bouncefs --parent 1); }
+keeper() { KEEPER=$(pgrep -x bouncefs --parent "${MANAGER:-1}"); }
 
 worker() { pgrep --parent "$KEEPER"; }
 
@@ -80,3 +83,28 @@ arm()
 
 # died: how often they did so far
 died() { od -A n -t d4 -j 16 -N 4 "$DIE"; }
+
+# manage SOURCE MOUNTPOINT [OPTIONS]: bouncefs as a service of a stand-in for systemd, $MANAGER
+# (tests/tools/manager.c), which logs to $TMP/manager.log
+manage()
+{
+	mkdir -p "$2"
+	"$TOOLS/manager" "$BOUNCEFS" -f -o "log=$TMP/bouncefs.log${3:+,$3}" "$1" "$2" \
+		>"$TMP/manager.log" 2>&1 &
+	MANAGER=$!
+	defer unmanage "$2"
+	within 10 came ready 1
+}
+
+unmanage()
+{
+	exited "$MANAGER" && return
+	[ -z "${STORE:-}" ] || ctl clear
+	detach "$1"
+	kill -TERM "$MANAGER"
+	within 10 exited "$MANAGER"
+}
+
+# heard WORD: how many lines of the manager's begin so; came WORD N: that many or more
+heard() { grep -c "^$1" "$TMP/manager.log" || true; }
+came() { [ "$(heard "$1")" -ge "$2" ]; }

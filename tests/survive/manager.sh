@@ -8,24 +8,10 @@
 pool xfs
 fallocate -l 16M "$POOL/vm.img"
 
-
-manage()
-{
-	: >"$TMP/manager.log"
-	"$TOOLS/manager" "$BOUNCEFS" -f -o "log=$TMP/bouncefs.log" "$POOL" "$MNT" \
-		>"$TMP/manager.log" 2>&1 &
-	MANAGER=$!
-	defer finish
-	within 10 came ready 1
-}
-finish() { exited "$MANAGER" || { detach "$MNT"; kill -TERM "$MANAGER"; wait "$MANAGER"; }; }
-
-# came LINE N: the manager has printed it N times or more
-came() { [ "$(grep -c "^$1" "$TMP/manager.log")" -ge "$2" ]; }
 service() { awk '$1 == "started" { pid = $2 } END { print pid }' "$TMP/manager.log"; }
 
 note "the keeper is killed"
-manage
+manage "$POOL" "$MNT"
 loop "$MNT/vm.img" --direct-io=on
 "$TOOLS/hot" "$LOOP" 8 >"$TMP/hot.log" &
 hot=$!

@@ -13,19 +13,22 @@ bounce "$POOL" "$MNT"
 keeper
 image=$MNT/vm.img
 
+# tried N: the write has come to the store N times
+tried() { [ "$(counted faults)" -ge "$1" ]; }
+
 # kill_in_write SIGNAL TIMES: the daemon, each time that the write of "a"s is under way; sets ANSWER
 kill_in_write()
 {
 	local i
+	ctl zero
 	ctl hold write byte=a
 	"$TOOLS/once" write "$image" 8388608 4096 >"$TMP/answer" &
-	for ((i = 0; i < $2; i++)); do
-		within 10 holds 1
+	for ((i = 1; i <= $2; i++)); do
+		within 10 tried "$i"
 		kill_worker "$1"
 		ctl release
-		sleep 0.3
 	done
-	[ "$1" = SEGV ] || { within 10 holds 1; ctl clear; }
+	[ "$1" = SEGV ] || { within 10 tried "$i"; ctl clear; }
 	wait $!
 	ctl clear
 	ANSWER=$(cat "$TMP/answer")

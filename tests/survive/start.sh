@@ -11,7 +11,7 @@ dying
 
 note "the first one"
 mkdir "$MNT.first"
-for ((n = 1; ; n++)); do
+for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do
 	arm main $n
 	"$BOUNCEFS" -o "log=$TMP/first.log" "$POOL" "$MNT.first" 2>>"$TMP/first.log" && break
 	findmnt "$MNT.first" && die "a mount is left behind by a death at step $n"
@@ -29,7 +29,7 @@ loop "$MNT/vm.img" --direct-io=on
 printf 'abc%.0s' {1..1000} >"$MNT/unlinked.img"
 exec 9<"$MNT/unlinked.img"
 rm "$MNT/unlinked.img"
-for ((n = 1; ; n++)); do
+for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do
 	before=$(died)
 	w=$(worker)
 	arm main $n

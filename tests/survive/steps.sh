@@ -7,6 +7,6 @@
 pool xfs
 dying
 bounce "$POOL" "$MNT" # dies when it is told to
-result=$("$TOOLS/steps" "$MNT" "$DIE" "$TIMES") || die "$result"
+result=$("$TOOLS/steps" "$MNT" "$DIE" "$STRIDE") || die "$result"
 note "$result"
 tally deaths "$(awk '{ print $2 }' <<<"$result")"

@@ -2,12 +2,13 @@
 /*
  * steps - each operation, with the daemon dying at each of its steps
  *
- *	steps DIRECTORY DIE-FILE [TIMES]
+ *	steps DIRECTORY DIE-FILE STRIDE
  *
  * DIRECTORY lies on a mount whose daemon has libdie.so in it (die.c). Each operation is done again
  * and again, while the daemon dies after its first, second, third... library call, and one time in
  * four once more somewhere in the next life. Whoever calls must see the operation's one true
- * result, and the filesystem what it does: once. Prints `deaths N errors N`.
+ * result, and the filesystem what it does: once. With a STRIDE of N only each Nth step is tried,
+ * beginning at random. Prints `deaths N errors N`.
  */
 #include "die.h"
 
@@ -494,9 +495,9 @@ static bool attempt(void (*prepare)(void), void (*run)(void))
 	return die->deaths > before;
 }
 
-static void every_step(void (*prepare)(void), void (*run)(void))
+static void every_step(void (*prepare)(void), void (*run)(void), int stride)
 {
-	for (step = 1; step < STEPS_MAX; step++) {
+	for (step = 1 + rand() % stride; step < STEPS_MAX; step += stride) {
 		second = rand() % 4 ? 0 : 1 + rand() % 40;
 		if (!attempt(prepare, run))
 			return;
@@ -506,10 +507,10 @@ static void every_step(void (*prepare)(void), void (*run)(void))
 
 int main(int argc, char **argv)
 {
-	int fd, times = argc == 4 ? atoi(argv[3]) : 1;
+	int fd;
 
-	if (argc < 3) {
-		fprintf(stderr, "usage: steps DIRECTORY DIE-FILE [TIMES]\n");
+	if (argc != 4) {
+		fprintf(stderr, "usage: steps DIRECTORY DIE-FILE STRIDE\n");
 		return 2;
 	}
 	fd = open(argv[2], O_RDWR);
@@ -522,8 +523,7 @@ int main(int argc, char **argv)
 	srand(getpid());
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
 		current = operations[i].name;
-		for (int t = 0; t < times; t++)
-			every_step(operations[i].prepare, operations[i].run);
+		every_step(operations[i].prepare, operations[i].run, atoi(argv[3]));
 	}
 	empty();
 	printf("deaths %d errors %d\n", deaths, errors);
