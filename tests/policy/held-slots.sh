@@ -24,7 +24,7 @@ defer eval "kill $waiting 2>/dev/null || true"
 sleep 0.5
 
 note "another image"
-for i in {1..8}; do
+for _ in {1..8}; do
 	timeout 5 dd if=/dev/urandom of="$MNT/other.img" bs=1M count=16 oflag=direct conv=notrunc status=none
 	timeout 5 dd if="$MNT/other.img" of=/dev/null bs=1M iflag=direct status=none
 done

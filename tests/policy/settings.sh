@@ -60,6 +60,13 @@ hold_open "$MNT/a.img"
 effective "$MNT/a.img" "cache=none (file)"
 let_go
 
+hold_open "$MNT/d/by-policy.img"
+setting "$MNT/d" cache writeback
+effective "$MNT/d/by-policy.img" "cache=writeback (directory)"
+unsetting "$MNT/d" cache
+effective "$MNT/d/by-policy.img" "cache=dontcache (policy)"
+let_go
+
 note "what is refused"
 refused() # KEY VALUE ERROR LOG
 {

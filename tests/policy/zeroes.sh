@@ -12,7 +12,7 @@ stored() { sync -f "$POOL"; awk '{ print $7 }' "/sys/block/${POOL_LOOP#/dev/}/st
 # zeroes FILE OFFSET LENGTH: written through the mount
 zeroes() { xfs_io -d -c "pwrite -q -S 0 -b 64k $2 $3" "$1"; }
 
-cd "$TMP"
+cd "$TMP" || exit
 for kind in xfs ext4 btrfs; do
 	next_pool $kind
 	bounce "$POOL" "$MNT"
@@ -53,4 +53,16 @@ for kind in xfs ext4 btrfs; do
 		done
 	done
 	unbounce "$MNT"
+done
+
+note "tmpfs, which can make holes but no space without data"
+mount_at "$TMP/tmpfs" -t tmpfs none
+bounce "$TMP/tmpfs" "$MNT"
+for how in on unmap; do
+	dd if=/dev/urandom of="$MNT/$how.img" bs=1M count=4 status=none
+	cp "$MNT/$how.img" expect
+	dd if=/dev/zero of=expect bs=1M seek=1 count=2 conv=notrunc status=none
+	setting "$MNT/$how.img" detect-zeroes $how
+	zeroes "$MNT/$how.img" 1m 2m
+	cmp expect "$TMP/tmpfs/$how.img"
 done

@@ -9,9 +9,7 @@
 guest_base
 guest_root
 install -D "$TOOLS/hot" "$ROOT/usr/local/sbin/hot"
-for unit in bouncefs@var-lib-pool dependent exercise; do
-	systemctl --root="$ROOT" enable --quiet "$unit.service"
-done
+chroot "$ROOT" systemctl --quiet enable bouncefs@var-lib-pool.service dependent.service exercise.service
 # shorter than for real use
 install -D -m 644 /dev/stdin "$ROOT/etc/systemd/system/bouncefs@var-lib-pool.service.d/test.conf" <<'END'
 [Service]
