@@ -28,7 +28,7 @@ swallow()
 	ctl release
 	sleep 1
 	[ ! -s "$TMP/first" ] || die "it has been answered: $(cat "$TMP/first")"
-	kill_worker
+	kill_worker KILL
 	wait $! || true
 	ctl clear
 }
@@ -42,9 +42,9 @@ like "the FSYNC that was sent again" "$(cat "$TMP/first")" "*Input/output error*
 fails "Input/output error" fsync_8
 fsync_8
 note "later FSYNCs, and those after another death, are fine"
-kill_worker
+kill_worker KILL
 fsync_8
-kill_worker
+kill_worker KILL
 sync -d "$image"
 xfs_io -c 'pwrite -q -S 0x46 0 64k' -c fsync "$image"
 exec 8<&-
@@ -54,6 +54,6 @@ exec 8<>"$image"
 ctl fail EIO write byte=E times=1
 fails "Input/output error" xfs_io -c 'pwrite -q -S 0x45 0 64k' -c fsync "$image"
 fails "Input/output error" fsync_8
-kill_worker
+kill_worker KILL
 fsync_8
 exec 8<&-

@@ -29,7 +29,7 @@ killed_at()
 }
 
 use_image() { echo x >"$MNT/$n.img" && rm "$MNT/$n.img"; }
-replace_worker() { kill_worker && stat -f "$MNT" >/dev/null; }
+replace_worker() { kill_worker KILL && stat -f "$MNT" >/dev/null; }
 
 for what in use_image replace_worker; do
 	for ((n = 1; n < 200; n++)); do

@@ -36,10 +36,10 @@ replaced()
 	w=$(worker) && [ "$w" != "$1" ] && threads=$(ps -o nlwp= -p "$w") && [ "$threads" -gt 2 ]
 }
 
-# kill_worker [SIGNAL]: does not wait for the next one
+# kill_worker SIGNAL: does not wait for the next one
 kill_worker()
 {
-	kill "-${1:-KILL}" "$(worker)"
+	kill "-$1" "$(worker)"
 	tally deaths 1
 }
 

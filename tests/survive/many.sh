@@ -12,7 +12,7 @@ for i in {300..899}; do
 	eval "exec $i<>\$MNT/$i.img"
 done
 for ((death = 0; death < 3; death++)); do
-	kill_worker
+	kill_worker KILL
 	for i in {300..899}; do
 		eval "echo $((i + death)) >&$i"
 	done

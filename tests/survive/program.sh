@@ -19,7 +19,7 @@ cp "$BUILD/bouncefs" "$TMP/new"
 new=$(stat -c %i "$TMP/new")
 mv "$TMP/new" "$TMP/bouncefs"
 w=$(worker)
-kill_worker
+kill_worker KILL
 within 10 replaced "$w"
 is "program after a death" "$(program)" "$old"
 w=$(worker)
@@ -39,6 +39,6 @@ restart
 within 5 logged "No such file or directory; the old program goes on"
 is "worker" "$(worker)" "$w"
 is "a file" "$(cat "$MNT/file")" content
-kill_worker
+kill_worker KILL
 within 10 replaced "$w"
 is "a file" "$(cat "$MNT/file")" content

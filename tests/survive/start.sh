@@ -33,7 +33,7 @@ for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do
 	before=$(died)
 	w=$(worker)
 	arm main $n
-	kill_worker
+	kill_worker KILL
 	within 10 replaced "$w"
 	is "an unlinked file" "$(head -c 3 <&9)" abc
 	echo "$n" >"$MNT/file"
@@ -50,7 +50,7 @@ note "five successors in a row"
 unloop "$LOOP" # whose file will have no path
 exec 9<"$MNT/vm.img"
 arm main 10 5
-kill_worker
+kill_worker KILL
 within 5 exited "$KEEPER"
 like "what is logged" "$(cat "$TMP/bouncefs.log")" "*too many workers died before they were ready*"
 ! head -c 1 <&9 2>"$TMP/why" || die "a request is still answered"

@@ -39,7 +39,7 @@ for ((i = 0; i < 5; i++)); do
 			sysread(STDIN, $b, 1 << 20) == 1 << 20 or die;
 			syswrite(F, $b) == 1 << 20 or die $!' <"$TMP/part"
 	done &
-	kill_worker
+	kill_worker KILL
 	wait
 	check
 done

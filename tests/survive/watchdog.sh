@@ -29,7 +29,7 @@ xfs_io -d -c 'pwrite -q -S 0x68 0 4k' "$MNT/vm.img" &
 within 10 holds 1
 watched 3
 note "a successor waits for what its predecessor had there"
-kill_worker
+kill_worker KILL
 watched 3
 ctl clear
 wait $!
