@@ -15,7 +15,9 @@ HERE=$TESTS/vm
 CACHE=$BUILD/vm
 ROOT=$TMP/root
 RELEASE=trixie
+# what goes into the root; another list is another root
 PACKAGES=systemd-sysv,udev,kmod,mount,procps,btrfs-progs,e2fsprogs,fsverity,fuse3
+BASE=$CACHE/$RELEASE-$(cksum <<<"$PACKAGES" | cut -d' ' -f1).tar
 
 mirror()
 {
@@ -29,7 +31,7 @@ guest_base()
 	mkdir -p "$CACHE"
 	exec 8>"$CACHE/lock"
 	flock 8
-	[ ! -e "$CACHE/$RELEASE.tar" ] || return 0
+	[ ! -e "$BASE" ] || return 0
 	mkdir "$TMP/kernel"
 	(cd "$TMP/kernel" && mmdebstrap --quiet --mode=root --variant=minbase --include="$PACKAGES" \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -37,7 +39,7 @@ guest_base()
 		--aptopt='APT::Sandbox::User "root"' --customize-hook="$HERE/download-kernel" \
 		"$RELEASE" "$TMP/$RELEASE.tar" "${MIRROR:-$(mirror)}")
 	mv "$TMP"/kernel/*.deb "$CACHE/kernel.deb"
-	mv "$TMP/$RELEASE.tar" "$CACHE"
+	mv "$TMP/$RELEASE.tar" "$BASE"
 }
 
 # copy_module NAME...: with what it needs
@@ -71,7 +73,7 @@ guest_root()
 	local unit
 
 	mkdir "$ROOT"
-	tar -C "$ROOT" --numeric-owner -xf "$CACHE/$RELEASE.tar"
+	tar -C "$ROOT" --numeric-owner -xf "$BASE"
 	dpkg-deb -x "$CACHE/kernel.deb" "$TMP/kernel.tree"
 	KERNEL=$(basename "$TMP"/kernel.tree/usr/lib/modules/*)
 	cp "$TMP/kernel.tree/boot/vmlinuz-$KERNEL" "$TMP/vmlinuz"

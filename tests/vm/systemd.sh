@@ -15,10 +15,6 @@ install -D -m 644 /dev/stdin "$ROOT/etc/systemd/system/bouncefs@var-lib-pool.ser
 [Service]
 WatchdogSec=10
 END
-install -D -m 644 /dev/stdin "$ROOT/etc/systemd/system/exercise.service.d/load.conf" <<'END'
-[Service]
-Environment=LOAD=60
-END
 guest_disk "$TMP/root.ext4"
 truncate -s 1G "$TMP/pool.btrfs"
 mkfs.btrfs -q "$TMP/pool.btrfs"
