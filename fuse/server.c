@@ -299,7 +299,8 @@ static void report_start(const struct mount *mount, bool taken_over)
 	keep_notify(survives ? "X_BOUNCEFS_RESEND=1" : "X_BOUNCEFS_RESEND=0");
 	if (!mount->options.foreground)
 		process_detach();
-	keep_notify("READY=1");
+	/* A manager does not count a successor's READY: its watchdog is fed at once. */
+	keep_notify("READY=1\nWATCHDOG=1");
 }
 
 /* ===== serving ===== */
