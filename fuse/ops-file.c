@@ -57,8 +57,8 @@ void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh)
 		out->open_flags |= FOPEN_PASSTHROUGH;
 		open_out_set_backing(out, backing);
 	} else {
-		out->open_flags |=
-			image ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES : FOPEN_KEEP_CACHE;
+		out->open_flags |= image->is_image ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES
+						   : FOPEN_KEEP_CACHE;
 	}
 }
 
