@@ -36,13 +36,6 @@ static void reply_new_entry(fuse_req_t req, int parent_fd, const char *name, int
 		reply_entry(req, &e);
 }
 
-static void enter(fuse_req_t req)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-
-	caller_enter(ctx->uid, ctx->gid, ctx->umask);
-}
-
 /* Begins to make NAME. True if it has to be made: a predecessor may have done it already. */
 static bool begin_making(fuse_req_t req, int dir, const char *name, struct intent_state *intent)
 {
@@ -56,49 +49,55 @@ static bool begin_making(fuse_req_t req, int dir, const char *name, struct inten
 	return !now.existed;
 }
 
-void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+/* What is to be made: a symlink to TARGET, or what MODE says. */
+struct making {
+	mode_t mode;
+	dev_t rdev;
+	const char *target;
+};
+
+static int make_below(int dir, const char *name, const struct making *what)
+{
+	int rc;
+
+	if (what->target)
+		rc = symlinkat(what->target, dir, name);
+	else if (S_ISDIR(what->mode))
+		rc = mkdirat(dir, name, what->mode & ~S_IFMT);
+	else
+		rc = mknodat(dir, name, what->mode, what->rdev);
+	return rc < 0 ? -errno : 0;
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name, const struct making *what)
 {
 	_cleanup_close_ int dir = open_parent(req, parent, name);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct intent_state intent = {0};
 	int rc = MIN(dir, 0);
 
 	if (dir >= 0 && begin_making(req, dir, name, &intent)) {
-		enter(req);
-		rc = mknodat(dir, name, mode, rdev) < 0 ? -errno : 0;
+		caller_enter(ctx->uid, ctx->gid, ctx->umask);
+		rc = make_below(dir, name, what);
 		caller_leave();
 	}
 	reply_new_entry(req, dir, name, rc);
 	intent_end(&intent);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	make(req, parent, name, &(struct making){.mode = mode, .rdev = rdev});
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	_cleanup_close_ int dir = open_parent(req, parent, name);
-	struct intent_state intent = {0};
-	int rc = MIN(dir, 0);
-
-	if (dir >= 0 && begin_making(req, dir, name, &intent)) {
-		enter(req);
-		rc = mkdirat(dir, name, mode) < 0 ? -errno : 0;
-		caller_leave();
-	}
-	reply_new_entry(req, dir, name, rc);
-	intent_end(&intent);
+	make(req, parent, name, &(struct making){.mode = S_IFDIR | mode});
 }
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	_cleanup_close_ int dir = open_parent(req, parent, name);
-	struct intent_state intent = {0};
-	int rc = MIN(dir, 0);
-
-	if (dir >= 0 && begin_making(req, dir, name, &intent)) {
-		enter(req);
-		rc = symlinkat(target, dir, name) < 0 ? -errno : 0;
-		caller_leave();
-	}
-	reply_new_entry(req, dir, name, rc);
-	intent_end(&intent);
+	make(req, parent, name, &(struct making){.target = target});
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
