@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "command.h"
 #include "file.h"
 #include "intent.h"
 #include "ops.h"
@@ -142,7 +143,23 @@ static int forward(fuse_req_t req, fuse_ino_t ino, unsigned cmd, const void *in,
 	return -EINVAL;
 }
 
-/* No answer of ours is larger: struct fsverity_digest and the longest digest. */
+/* The kernel has seen to it that both sizes are what CMD says. */
+static void command(fuse_req_t req, uint64_t fh, unsigned cmd, const void *in, size_t size)
+{
+	_cleanup_free_ void *arg = malloc(size);
+	int rc = -ENOMEM;
+
+	if (arg) {
+		memcpy(arg, in, size);
+		rc = command_run(mount_of(req), fh, cmd, arg);
+	}
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_ioctl(req, 0, arg, size);
+}
+
+/* No answer of others is larger: struct fsverity_digest and the longest digest. */
 #define OUT_MAX 1024
 
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
@@ -153,8 +170,11 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 	int rc;
 
 	(void)arg;
-	(void)fi;
 	(void)flags;
+	if (command_known(cmd) && in_size == _IOC_SIZE(cmd) && out_size == in_size) {
+		command(req, fi->fh, cmd, in_buf, in_size);
+		return;
+	}
 	out_size = MIN(out_size, sizeof(out));
 	rc = forward(req, ino, cmd, in_buf, in_size, out, out_size, &intent);
 	if (rc < 0)

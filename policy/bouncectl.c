@@ -21,6 +21,8 @@ static const struct command {
 	{"unset", "FILE KEY...", "leave them to the next place again", ctl_unset},
 	{"attach", "[-r] [-P] FILE", "loop device with direct I/O; prints the device", ctl_attach},
 	{"detach", "DEVICE|FILE", "end it", ctl_detach},
+	{"scrub", "[--rate BYTES] [--resume] FILE|DIR...", "read all, compare with checksums",
+	 ctl_scrub},
 	{"restart", "PATH", "let the program on disk take over the mount that PATH is in", ctl_restart},
 	{"log-level", "PATH [LEVEL]", "error, warning, info, debug, trace", ctl_log_level},
 };

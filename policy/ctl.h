@@ -19,6 +19,7 @@ int ctl_detach(int argc, char **argv);
 int ctl_get(int argc, char **argv);
 int ctl_log_level(int argc, char **argv);
 int ctl_restart(int argc, char **argv);
+int ctl_scrub(int argc, char **argv);
 int ctl_set(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_top(int argc, char **argv);

@@ -1,6 +1,6 @@
 # fish completion for bouncectl(8)
 
-set -l commands status top get set unset attach detach restart log-level
+set -l commands status top get set unset attach detach scrub restart log-level
 set -l keys cache checksum dirty-limit block-size detect-zeroes checksum-errors foreign-change
 
 complete -c bouncectl -l json -d 'Print JSON'
@@ -13,3 +13,5 @@ complete -c bouncectl -n '__fish_seen_subcommand_from top' -s d -x -d 'Seconds b
 complete -c bouncectl -n '__fish_seen_subcommand_from top' -s n -x -d 'Number of updates'
 complete -c bouncectl -n '__fish_seen_subcommand_from attach' -s r -d 'Read-only'
 complete -c bouncectl -n '__fish_seen_subcommand_from attach' -s P -d 'Scan for partitions'
+complete -c bouncectl -n '__fish_seen_subcommand_from scrub' -l rate -x -d 'Bytes a second'
+complete -c bouncectl -n '__fish_seen_subcommand_from scrub' -l resume -d 'Go on where one was interrupted'

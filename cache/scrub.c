@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "scrub.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "policy/util.h"
+
+#define BLOCK IMAGE_ALIGN_MAX
+#define CHUNK_BLOCKS (SCRUB_CHUNK / BLOCK)
+
+/* Whoever asks wants to show progress, and may be interrupted. */
+#define STEP_SECONDS 0.25
+
+/* The step that several threads are at. */
+struct scrub {
+	struct image *image;
+	struct scrub_step *step;
+	int fd;
+	bool direct;
+	double deadline;
+
+	pthread_mutex_t lock; /* of what follows, and of the step */
+	uint64_t data_end;    /* from step->position to here there are data */
+	int error;	      /* that ends the step */
+	bool stop;
+};
+
+struct chunk {
+	char *data;
+	uint64_t offset;
+	uint32_t length; /* whole blocks */
+	bool bad[CHUNK_BLOCKS];
+};
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* ===== what there is to read ===== */
+
+/* Where the next data begin at or after AT, and where they end; whole blocks. False: there are
+ * none.
+ */
+static bool find_data(const struct scrub *s, uint64_t at, uint64_t *start, uint64_t *end)
+{
+	off_t data = lseek(s->fd, at, SEEK_DATA), hole;
+
+	if (data < 0 && errno == ENXIO)
+		return false;
+	if (data < 0) /* it knows no holes */
+		data = at;
+	hole = lseek(s->fd, data, SEEK_HOLE);
+	*start = align_down(data, BLOCK);
+	*end = align_up(hole < 0 ? s->step->size : (uint64_t)hole, BLOCK);
+	return true;
+}
+
+/* The next piece of the image that is to be read. False: the step is over. */
+static bool next_chunk(struct scrub *s, struct chunk *chunk)
+{
+	struct scrub_step *step = s->step;
+	uint64_t start;
+	bool more;
+
+	pthread_mutex_lock(&s->lock);
+	more = !s->stop && step->read < step->length && step->position < step->size &&
+	       step->nbad <= BAD_RANGES - SCRUB_THREADS * CHUNK_BLOCKS / 2 && now() < s->deadline;
+	if (more && step->position >= s->data_end) {
+		more = find_data(s, step->position, &start, &s->data_end);
+		step->position = more ? MAX(step->position, start) : step->size;
+	}
+	if (more) {
+		chunk->offset = step->position;
+		chunk->length = MIN(s->data_end - step->position,
+				    SCRUB_CHUNK - step->position % SCRUB_CHUNK);
+		step->position += chunk->length;
+		step->read += chunk->length;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return more;
+}
+
+/* ===== what is wrong with it ===== */
+
+static void add_range(struct scrub_step *step, uint64_t offset, uint64_t length,
+		      enum bad_reason reason)
+{
+	struct bad_range *last = step->nbad ? &step->bad[step->nbad - 1] : NULL;
+
+	if (last && last->reason == reason && last->offset + last->length == offset)
+		last->length += length;
+	else
+		step->bad[step->nbad++] = (struct bad_range){offset, length, reason};
+}
+
+static void add_bad_blocks(struct scrub *s, const struct chunk *chunk, enum bad_reason reason)
+{
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; i < chunk->length / BLOCK; i++)
+		if (chunk->bad[i])
+			add_range(s->step, chunk->offset + i * BLOCK, BLOCK, reason);
+	s->stop |= reason == BAD_DEVICE; /* bad places take their time */
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void fail(struct scrub *s, int error)
+{
+	pthread_mutex_lock(&s->lock);
+	s->error = error;
+	s->stop = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ===== reading ===== */
+
+/* What no device says. */
+static bool is_ours(int error)
+{
+	return error == -ENOMEM || error == -EBADF || error == -EINVAL || error == -EFAULT;
+}
+
+/* What lies beyond the end of the file reads as zeroes. -errno. */
+static int read_at(const struct scrub *s, char *data, uint32_t length, uint64_t offset)
+{
+	uint32_t done = 0;
+
+	while (done < length) {
+		ssize_t n = pread(s->fd, data + done, length - done, offset + done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += n;
+		if (s->direct &&
+		    done % BLOCK) /* direct I/O ends in the middle of a block only there */
+			break;
+	}
+	memset(data + done, 0, length - done);
+	return 0;
+}
+
+/* Something in the chunk cannot be read: which blocks? */
+static void read_blocks(struct scrub *s, struct chunk *chunk)
+{
+	memset(chunk->bad, 0, sizeof(chunk->bad));
+	for (unsigned i = 0; i < chunk->length / BLOCK; i++) {
+		int rc = read_at(s, chunk->data + i * BLOCK, BLOCK, chunk->offset + i * BLOCK);
+
+		chunk->bad[i] = rc < 0;
+		if (is_ours(rc))
+			fail(s, rc);
+	}
+	add_bad_blocks(s, chunk, BAD_DEVICE);
+}
+
+/* Dirty pages are written out first, so that reading meets errors of reading only: those of writing
+ * belong to whoever syncs next. */
+static void write_out(struct scrub *s, const struct chunk *chunk)
+{
+	struct image *image = s->image;
+	int rc;
+
+	image_sync_begin(image);
+	rc = sync_file_range(image->cached_fd, chunk->offset, chunk->length,
+			     SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				     SYNC_FILE_RANGE_WAIT_AFTER);
+	image_sync_end(image, rc < 0 ? -errno : 0);
+}
+
+static void scrub_chunk(struct scrub *s, struct chunk *chunk)
+{
+	int rc;
+
+	write_out(s, chunk);
+	rc = read_at(s, chunk->data, chunk->length, chunk->offset);
+	if (is_ours(rc))
+		fail(s, rc);
+	else if (rc < 0)
+		read_blocks(s, chunk);
+	if (!s->direct)
+		posix_fadvise(s->fd, chunk->offset, chunk->length, POSIX_FADV_DONTNEED);
+}
+
+/* ===== threads ===== */
+
+static void *work(void *arg)
+{
+	struct scrub *s = arg;
+	struct chunk chunk;
+
+	/* This thread only. */
+	setpriority(PRIO_PROCESS, 0, 19);
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+	chunk.data = aligned_alloc(BLOCK, SCRUB_CHUNK);
+	if (!chunk.data)
+		fail(s, -ENOMEM);
+	while (next_chunk(s, &chunk))
+		scrub_chunk(s, &chunk);
+	free(chunk.data);
+	return NULL;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct bad_range *x = a, *y = b;
+
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Each thread has added what it found in the order in which it did. */
+static void sort(struct scrub_step *step)
+{
+	unsigned n = step->nbad;
+
+	qsort(step->bad, n, sizeof(step->bad[0]), by_offset);
+	step->nbad = 0;
+	for (unsigned i = 0; i < n; i++)
+		add_range(step, step->bad[i].offset, step->bad[i].length, step->bad[i].reason);
+}
+
+int scrub_do(struct image *image, int fd, bool direct, struct scrub_step *step)
+{
+	struct scrub s = {
+		.image = image,
+		.step = step,
+		.fd = fd,
+		.direct = direct,
+		.deadline = now() + STEP_SECONDS,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	pthread_t threads[SCRUB_THREADS];
+	unsigned n = 0;
+	int64_t size = image_size(image);
+
+	if (size < 0)
+		return size;
+	step->size = size;
+	step->position = align_down(step->position, BLOCK);
+	step->read = step->nbad = step->summed = 0;
+	while (n < SCRUB_THREADS && !pthread_create(&threads[n], NULL, work, &s))
+		n++;
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+	sort(step);
+	return n ? s.error : -EAGAIN;
+}

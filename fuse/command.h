@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ioctls of policy/ioctl.h: what bouncectl wants done. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mount;
+
+/* Whether CMD is one of them. */
+bool command_known(unsigned cmd);
+
+/* Does it with the file open as FH, for threads that may sleep; the argument becomes the answer.
+ * -errno. */
+int command_run(struct mount *mount, uint64_t fh, unsigned cmd, void *arg);
