@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi.h"
+#include "message.h"
 #include "mount.h"
 #include "ops.h"
 #include "policy/log.h"
@@ -117,8 +118,12 @@ void meta_stop(struct mount *mount)
 int meta_submit(struct mount *mount, struct fuse_session *session, const void *bytes, size_t length)
 {
 	struct meta *meta = &mount->meta;
-	struct meta_message *message = malloc(sizeof(*message) + length);
+	struct meta_message *message;
+	int rc = message_check(bytes, length);
 
+	if (rc < 0)
+		return rc;
+	message = malloc(sizeof(*message) + length);
 	if (!message)
 		return -ENOMEM;
 	message->next = NULL;

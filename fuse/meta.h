@@ -47,6 +47,6 @@ uint64_t meta_unique(void);
 /* Whether nothing is queued or under way. */
 bool meta_idle(struct mount *mount);
 
-/* Any thread. The message is copied. -ENOMEM. */
+/* Any thread. The message is copied. -ENOMEM; -EINVAL and -ENOSYS of message_check(). */
 int meta_submit(struct mount *mount, struct fuse_session *session, const void *message,
 		size_t length);
