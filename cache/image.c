@@ -101,6 +101,7 @@ static void remove_image(struct image_table *table, struct image *image)
 {
 	struct image **link = bucket(table, image->key);
 
+	counters_add(&table->past, &image->counters);
 	while (*link != image)
 		link = &(*link)->next;
 	*link = image->next;
@@ -457,6 +458,16 @@ struct image *image_find(struct image_table *table, uint64_t key)
 	return image;
 }
 
+void image_table_counters(struct image_table *table, struct counters *sum)
+{
+	pthread_mutex_lock(&table->lock);
+	*sum = table->past;
+	for (unsigned i = 0; i < table->size; i++)
+		if (table->images[i])
+			counters_add(sum, &table->images[i]->counters);
+	pthread_mutex_unlock(&table->lock);
+}
+
 struct image *image_next(struct image_table *table, unsigned *index)
 {
 	struct image *image = NULL;
@@ -668,7 +679,7 @@ void image_remember_error(struct image *image, int error)
 {
 	atomic_store(&image->record->error, error);
 	atomic_fetch_add(&image->record->error_seq, 1);
-	atomic_fetch_add(&image->errors, 1);
+	atomic_fetch_add(&image->counters.errors, 1);
 }
 
 int image_recall_error(const struct image *image, uint32_t seen, uint32_t *seq)

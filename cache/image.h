@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "counters.h"
 #include "dirty.h"
 #include "lane.h"
 #include "policy/settings.h"
@@ -84,7 +85,7 @@ struct image {
 
 	_Atomic uint32_t error_told; /* the last of record->error_seq that any opener heard of */
 
-	_Atomic uint64_t reads, writes, read_bytes, written_bytes, errors;
+	struct counters counters;
 	_Atomic uint64_t read_undropped; /* bytes read since the page cache was dropped */
 };
 
@@ -110,6 +111,7 @@ struct image_table {
 	struct lane *lanes;
 	unsigned nlanes;
 	pthread_mutex_t lock; /* opens and closes */
+	struct counters past; /* of images that are closed */
 };
 
 /* What is to be opened. */
@@ -171,6 +173,9 @@ struct image *image_next(struct image_table *table, unsigned *index);
  */
 int image_reconfigure(struct image_table *table, struct image *image,
 		      const struct image_request *request);
+
+/* Sum over all that are open or were. */
+void image_table_counters(struct image_table *table, struct counters *sum);
 
 /* What is in effect. */
 struct settings image_settings(struct image_table *table, const struct image *image);

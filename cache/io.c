@@ -23,17 +23,13 @@
 
 static void count(const struct io *io)
 {
-	struct image *image = io->image;
+	struct counters *counters = &io->image->counters;
 
-	if (io->result < 0) {
-		atomic_fetch_add_explicit(&image->errors, 1, memory_order_relaxed);
-	} else if (io->kind == IO_READ) {
-		atomic_fetch_add_explicit(&image->reads, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&image->read_bytes, io->result, memory_order_relaxed);
-	} else if (io->kind == IO_WRITE) {
-		atomic_fetch_add_explicit(&image->writes, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&image->written_bytes, io->result, memory_order_relaxed);
-	}
+	if (io->result < 0)
+		atomic_fetch_add_explicit(&counters->errors, 1, memory_order_relaxed);
+	else
+		count_request(&counters->kind[io->kind], io->result,
+			      (io->lane->now - io->begun) / 1000);
 }
 
 static void finish(struct io *io, int result)
@@ -617,6 +613,7 @@ void io_start(struct io *io)
 	bool fsync = io->kind == IO_FSYNC;
 
 	io->retries = 0;
+	io->begun = io->lane->now;
 	io->resume.run = resume;
 	/* Whole pages, whatever the image's alignment is: it may be another one when the range is
 	 * granted. */

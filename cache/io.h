@@ -19,8 +19,6 @@
 #include "lane.h"
 #include "rangelock.h"
 
-enum io_kind { IO_READ, IO_WRITE, IO_FSYNC };
-
 struct io {
 	/* the caller's */
 	enum io_kind kind;
@@ -37,6 +35,7 @@ struct io {
 	char *data; /* IO_READ: where they are, in the slot */
 
 	/* io.c's own */
+	uint64_t begun; /* lane->now */
 	struct lane_op op;
 	void (*step)(struct io *io, int res);
 	struct range range;

@@ -23,15 +23,26 @@ static const char *our_name(const char *name)
 
 static bool is(uint64_t ino, const char *name, const char *made_up)
 {
-	bool of_mount = !strcmp(made_up, "log-level") || !strcmp(made_up, "status") ||
-			!strcmp(made_up, "restart");
+	bool of_mount = !strcmp(made_up, "log-level") || !strcmp(made_up, "restart");
 
 	return !strcmp(name, made_up) && (!of_mount || ino == FUSE_ROOT_ID);
 }
 
+/* "status", or "status.N" for the images from index N on. */
+static bool is_status(uint64_t ino, const char *name, unsigned *first)
+{
+	char end;
+
+	*first = 0;
+	return ino == FUSE_ROOT_ID &&
+	       (!strcmp(name, "status") || sscanf(name, "status.%u%c", first, &end) == 1);
+}
+
 static bool is_readonly(uint64_t ino, const char *name)
 {
-	return is(ino, name, "effective") || is(ino, name, "stats") || is(ino, name, "status");
+	unsigned first;
+
+	return is(ino, name, "effective") || is(ino, name, "stats") || is_status(ino, name, &first);
 }
 
 /* ===== set ===== */
@@ -145,6 +156,7 @@ static int effective(struct mount *mount, uint64_t ino, char **value)
 int control_get(struct mount *mount, uint64_t ino, int fd, const char *name, char **value)
 {
 	const char *key = our_name(name);
+	unsigned first;
 	struct stat st;
 	int rc = 1;
 
@@ -152,8 +164,8 @@ int control_get(struct mount *mount, uint64_t ino, int fd, const char *name, cha
 		return 0;
 	if (is(ino, key, "log-level"))
 		*value = strdup(log_level_name(log_level));
-	else if (is(ino, key, "status"))
-		*value = status_of_mount(mount);
+	else if (is_status(ino, key, &first))
+		*value = status_of_mount(mount, first);
 	else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return 0;
 	else if (is(ino, key, "effective"))

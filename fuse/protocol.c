@@ -159,21 +159,28 @@ struct fuse_session *protocol_session(const struct protocol *protocol, int devic
 	return session;
 }
 
+void protocol_features_named(const struct protocol *protocol, bool have,
+			     char names[PROTOCOL_NAMES_MAX])
+{
+	size_t n = 0;
+
+	*names = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		if (!(protocol_features(protocol) & wanted[i].flag) == !have)
+			n += snprintf(names + n, PROTOCOL_NAMES_MAX - n, "%s%s", n ? " " : "",
+				      wanted[i].name);
+}
+
 void protocol_log(const struct protocol *protocol, const char *transport)
 {
-	char in_force[512] = "", missing[512] = "";
+	char in_force[PROTOCOL_NAMES_MAX], missing[PROTOCOL_NAMES_MAX];
 	struct utsname uts;
 
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		bool have = protocol_features(protocol) & wanted[i].flag;
-		char *list = have ? in_force : missing;
-		size_t n = strlen(list);
-
-		snprintf(list + n, sizeof(in_force) - n, " %s", wanted[i].name);
-	}
+	protocol_features_named(protocol, true, in_force);
+	protocol_features_named(protocol, false, missing);
 	uname(&uts);
-	log_info("Linux %s, FUSE 7.%u, transport %s, features%s; missing%s", uts.release,
-		 protocol->in.minor, transport, in_force, *missing ? missing : " none");
+	log_info("Linux %s, FUSE 7.%u, transport %s, features %s; missing %s", uts.release,
+		 protocol->in.minor, transport, in_force, *missing ? missing : "none");
 }
 
 int protocol_reply(int device_fd, uint64_t unique, int error, const void *data, size_t length)

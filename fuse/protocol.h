@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,11 @@ int protocol_negotiate(struct protocol *protocol, int device_fd, uint64_t extra)
 struct fuse_session *protocol_session(const struct protocol *protocol, int device_fd,
 				      const struct fuse_lowlevel_ops *ops, size_t ops_size,
 				      void *userdata);
+
+/* The features that we ask for and HAVE, or have not; names separated by blanks. */
+#define PROTOCOL_NAMES_MAX 512
+void protocol_features_named(const struct protocol *protocol, bool have,
+			     char names[PROTOCOL_NAMES_MAX]);
 
 /* One log line: kernel, protocol, transport, features in force and missing. */
 void protocol_log(const struct protocol *protocol, const char *transport);

@@ -14,8 +14,11 @@ static const struct command {
 	const char *summary;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"status", "[PATH]", "open images of the mount that PATH is in, or of all", ctl_status},
-	{"top", "[-d SECONDS] [-n COUNT] [PATH]", "the same, refreshed", ctl_top},
+	{"status", "[PATH...]", "open images of the mounts that PATHs are in, or of all",
+	 ctl_status},
+	{"top", "[-d SECONDS] [-n COUNT] [PATH...]", "the same, refreshed", ctl_top},
+	{"metrics", "[PATH...]", "all counters, as Prometheus reads them", ctl_metrics},
+	{"doctor", "[PATH...]", "what could be wrong, and what to do about it", ctl_doctor},
 	{"get", "FILE [KEY]", "settings in effect, and where they come from", ctl_get},
 	{"set", "FILE KEY=VALUE...", "settings of a file, or of all below a directory", ctl_set},
 	{"unset", "FILE KEY...", "leave them to the next place again", ctl_unset},
@@ -23,7 +26,8 @@ static const struct command {
 	{"detach", "DEVICE|FILE", "end it", ctl_detach},
 	{"scrub", "[--rate BYTES] [--resume] FILE|DIR...", "read all, compare with checksums",
 	 ctl_scrub},
-	{"restart", "PATH", "let the program on disk take over the mount that PATH is in", ctl_restart},
+	{"restart", "PATH", "let the program on disk take over the mount that PATH is in",
+	 ctl_restart},
 	{"log-level", "PATH [LEVEL]", "error, warning, info, debug, trace", ctl_log_level},
 };
 
@@ -43,7 +47,7 @@ static void usage(FILE *out)
 {
 	fputs("usage: bouncectl [--json] COMMAND ...\n", out);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(out, "  %-9s %-31s %s\n", commands[i].name, commands[i].args,
+		fprintf(out, "  %-9s %-34s %s\n", commands[i].name, commands[i].args,
 			commands[i].summary);
 }
 

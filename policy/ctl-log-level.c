@@ -39,7 +39,7 @@ int ctl_log_level(int argc, char **argv)
 
 	if (argc < 2 || argc > 3)
 		return EXIT_USAGE;
-	mounts = ctl_mounts(argv[1]);
+	mounts = ctl_mounts((char *[]){argv[1], NULL});
 	if (!mounts)
 		return EXIT_TROUBLE;
 	status = argc == 3 ? change(mounts->point, argv[2]) : show(mounts->point);

@@ -25,14 +25,23 @@ char *loop_sysfs(const char *device, const char *attribute)
 	return value;
 }
 
-/* By device and inode: the path that sysfs shows may have been renamed or cut. */
-static bool is_over(const char *device, const struct stat *st)
+bool loop_file(const char *device, struct stat *st)
 {
 	_cleanup_close_ int fd = open(device, O_RDONLY | O_CLOEXEC);
 	struct loop_info64 info;
 
-	return fd >= 0 && ioctl(fd, LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == st->st_ino &&
-	       info.lo_device == st->st_dev;
+	if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+		return false;
+	*st = (struct stat){.st_dev = info.lo_device, .st_ino = info.lo_inode};
+	return true;
+}
+
+/* The path that sysfs shows may have been renamed or cut. */
+static bool is_over(const char *device, const struct stat *st)
+{
+	struct stat file;
+
+	return loop_file(device, &file) && file.st_ino == st->st_ino && file.st_dev == st->st_dev;
 }
 
 char *loop_over(const char *path)

@@ -9,7 +9,6 @@
 #include "settings.h"
 #include "util.h"
 
-/* Names of files come from anybody; they must not steer a terminal. */
 static void make_printable(char *text)
 {
 	for (; *text; text++)
@@ -18,10 +17,11 @@ static void make_printable(char *text)
 }
 
 /* "KEY=VALUE KEY=VALUE ..." */
-static void parse(char *text, struct record *record)
+static void parse(char *text, bool printable, struct record *record)
 {
 	char *save, *word = strtok_r(text, " ", &save);
 
+	record->fields = 0;
 	for (; word && record->fields < (int)ARRAY_SIZE(record->field);
 	     word = strtok_r(NULL, " ", &save)) {
 		char *equals = strchr(word, '=');
@@ -30,7 +30,7 @@ static void parse(char *text, struct record *record)
 			continue;
 		*equals = '\0';
 		field_unescape(equals + 1);
-		if (!ctl_json)
+		if (printable)
 			make_printable(equals + 1);
 		record->field[record->fields].key = word;
 		record->field[record->fields++].value = equals + 1;
@@ -47,12 +47,34 @@ static size_t lines_of(const char *text)
 	return n;
 }
 
-void snapshot_take(const char *mountpoint, struct snapshot *snap)
+/* All pages of the status (fuse/status.h) in one. */
+static char *fetch(const char *mountpoint)
+{
+	char *text = ctl_getxattr(mountpoint, XATTR_PREFIX "status"), *more, *joined, name[64];
+	unsigned next, before = 0;
+
+	while (text && (more = strstr(text, "\nmore next=")) &&
+	       sscanf(more, "\nmore next=%u", &next) == 1 && next > before) {
+		_cleanup_free_ char *page = NULL;
+
+		snprintf(name, sizeof(name), XATTR_PREFIX "status.%u", next);
+		page = ctl_getxattr(mountpoint, name);
+		before = next;
+		*more = '\0';
+		if (!page || asprintf(&joined, "%s\n%s", text, page) < 0)
+			break;
+		free(text);
+		text = joined;
+	}
+	return text;
+}
+
+void snapshot_take(const char *mountpoint, bool printable, struct snapshot *snap)
 {
 	struct timespec now;
 	char *line, *save;
 
-	*snap = (struct snapshot){.text = ctl_getxattr(mountpoint, XATTR_PREFIX "status")};
+	*snap = (struct snapshot){.text = fetch(mountpoint)};
 	if (!snap->text) {
 		snap->error = errno;
 		return;
@@ -67,9 +89,9 @@ void snapshot_take(const char *mountpoint, struct snapshot *snap)
 	}
 	for (line = strtok_r(snap->text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (!strncmp(line, "mount ", 6))
-			parse(line + 6, &snap->mount);
+			parse(line + 6, printable, &snap->mount);
 		else if (!strncmp(line, "image ", 6))
-			parse(line + 6, &snap->image[snap->images++]);
+			parse(line + 6, printable, &snap->image[snap->images++]);
 	}
 }
 
@@ -80,10 +102,25 @@ void snapshot_free(struct snapshot *snap)
 	*snap = (struct snapshot){0};
 }
 
-const char *record_get(const struct record *record, const char *key)
+static const char *find(const struct record *record, const char *key)
 {
 	for (int i = 0; i < record->fields; i++)
 		if (!strcmp(record->field[i].key, key))
 			return record->field[i].value;
-	return "-";
+	return NULL;
+}
+
+bool record_has(const struct record *record, const char *key)
+{
+	return find(record, key);
+}
+
+const char *record_get(const struct record *record, const char *key)
+{
+	return find(record, key) ?: "-";
+}
+
+double record_number(const struct record *record, const char *key)
+{
+	return strtod(record_get(record, key), NULL);
 }

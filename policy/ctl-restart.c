@@ -11,7 +11,7 @@ int ctl_restart(int argc, char **argv)
 
 	if (argc != 2)
 		return EXIT_USAGE;
-	mounts = ctl_mounts(argv[1]);
+	mounts = ctl_mounts((char *[]){argv[1], NULL});
 	if (!mounts)
 		return EXIT_TROUBLE;
 	if (setxattr(mounts->point, XATTR_PREFIX "restart", "1", 1, 0) < 0)

@@ -25,10 +25,8 @@ int ctl_top(int argc, char **argv)
 		if (opt == '?' || !(*number = positive(optarg)))
 			return EXIT_USAGE;
 	}
-	if (argc - optind > 1)
-		return EXIT_USAGE;
 	do {
-		status = status_show(argv[optind], seconds, clear);
+		status = status_show(argv + optind, seconds, clear);
 		fflush(stdout);
 	} while (!status && (!count || --count > 0));
 	return status;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { EXIT_TROUBLE = 1, EXIT_USAGE = 2 };
 
@@ -16,8 +17,10 @@ extern bool ctl_json; /* --json was given */
 
 int ctl_attach(int argc, char **argv);
 int ctl_detach(int argc, char **argv);
+int ctl_doctor(int argc, char **argv);
 int ctl_get(int argc, char **argv);
 int ctl_log_level(int argc, char **argv);
+int ctl_metrics(int argc, char **argv);
 int ctl_restart(int argc, char **argv);
 int ctl_scrub(int argc, char **argv);
 int ctl_set(int argc, char **argv);
@@ -47,11 +50,13 @@ bool ctl_setting(const char *path, const char *key, char **value, char **from);
 struct ctl_mount {
 	char *point;
 	char *source;
+	dev_t device;
+	bool wanted; /* ctl-mount.c's */
 };
 
-/* The mount that PATH lies in, or with NULL all of bouncefs; the last one has no point. NULL if
- * there is no such mount (and says so). */
-struct ctl_mount *ctl_mounts(const char *path);
+/* The mounts that PATHS (up to a NULL) lie in, each once, or without any path all of bouncefs; the
+ * last one has no point. NULL if a path lies in none (and says so). */
+struct ctl_mount *ctl_mounts(char **paths);
 void ctl_mounts_free(struct ctl_mount *mounts);
 
 /* ===== ctl-json.c ===== */
@@ -81,22 +86,30 @@ struct snapshot {
 	int images;
 };
 
-void snapshot_take(const char *mountpoint, struct snapshot *snap);
+/* PRINTABLE: names of files come from anybody, and must not steer a terminal. */
+void snapshot_take(const char *mountpoint, bool printable, struct snapshot *snap);
 void snapshot_free(struct snapshot *snap);
+
+bool record_has(const struct record *record, const char *key);
 
 /* The field's value, or "-". */
 const char *record_get(const struct record *record, const char *key);
 
+/* The same as a number; 0 if it is none. */
+double record_number(const struct record *record, const char *key);
+
 /* ===== ctl-status.c ===== */
 
-/* Shows what the mount that PATH lies in, or with NULL every mount, did within SECONDS; returns an
- * exit status. */
-int status_show(const char *path, double seconds, bool clear);
+/* Shows what the mounts of PATHS (ctl_mounts) did within SECONDS; returns an exit status. */
+int status_show(char **paths, double seconds, bool clear);
 
 /* ===== ctl-loop.c ===== */
 
 /* The loop device over the file of PATH ("/dev/loop3"), to be freed; NULL if there is none. */
 char *loop_over(const char *path);
+
+/* Device and inode number of the file that the loop device is over; false if there is none. */
+bool loop_file(const char *device, struct stat *st);
 
 /* An attribute of the loop device's sysfs directory ("loop/dio"), to be freed, or NULL. */
 char *loop_sysfs(const char *device, const char *attribute);

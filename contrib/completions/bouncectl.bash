@@ -6,7 +6,7 @@ _bouncectl()
 	_init_completion -n = || return
 
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W '--json --help status top get set unset attach detach scrub restart log-level' -- "$cur"))
+		COMPREPLY=($(compgen -W '--json --help status top metrics doctor get set unset attach detach scrub restart log-level' -- "$cur"))
 	elif [[ $command == detach ]]; then
 		COMPREPLY=($(compgen -W "$(losetup -n -O NAME)" -- "$cur"))
 	elif [[ $command == log-level ]] && ((cword == 3)); then

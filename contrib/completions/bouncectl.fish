@@ -1,6 +1,6 @@
 # fish completion for bouncectl(8)
 
-set -l commands status top get set unset attach detach scrub restart log-level
+set -l commands status top metrics doctor get set unset attach detach scrub restart log-level
 set -l keys cache checksum dirty-limit block-size detect-zeroes checksum-errors foreign-change
 
 complete -c bouncectl -l json -d 'Print JSON'

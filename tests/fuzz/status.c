@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ctl_json = data[0] & 1;
 	status = data + 1;
 	status_size = size - 1;
-	snapshot_take("/", &snap);
+	snapshot_take("/", !ctl_json, &snap);
 	expect(snap.text);
 	check(&snap.mount);
 	for (int i = 0; i < snap.images; i++)
