@@ -47,7 +47,7 @@ static void usage(FILE *out)
 {
 	fputs("usage: bouncectl [--json] COMMAND ...\n", out);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(out, "  %-9s %-34s %s\n", commands[i].name, commands[i].args,
+		fprintf(out, "  %-9s %-42s %s\n", commands[i].name, commands[i].args,
 			commands[i].summary);
 }
 
