@@ -81,21 +81,27 @@ static void tick_complete(struct lane_op *op, int res)
 	pool_trim(&lane->pool);
 }
 
-static int ring_init(struct lane *lane, unsigned slots)
-{
-	unsigned entries = 64;
+/* More is submitted when that is full. */
+#define SUBMISSIONS 64
 
-	while (entries < 2 * slots + 4)
-		entries *= 2;
-	/* Completions are then handled where we wait for them, not by interrupting the thread. */
-	return io_uring_queue_init(entries, &lane->ring,
-				   IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-					   IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED);
+static int ring_init(struct lane *lane, unsigned slots, bool commands)
+{
+	struct io_uring_params params = {
+		/* Completions are then handled where we wait for them, not by interrupting the
+		 * thread. */
+		.flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
+			 IORING_SETUP_CQSIZE | (commands ? IORING_SETUP_SQE128 : 0),
+		/* A slot has at most one operation under way. */
+		.cq_entries = SUBMISSIONS + slots,
+	};
+
+	return io_uring_queue_init_params(SUBMISSIONS, &lane->ring, &params);
 }
 
 /* What the ring may be asked to do from now on, whoever asks. seccomp does not see it: a ring opens
  * files where openat(2) is forbidden. */
-static int restrict_ring(struct lane *lane)
+static int restrict_ring(struct lane *lane, bool commands)
 {
 	static const uint8_t registers[] = {IORING_REGISTER_FILES_UPDATE,
 					    IORING_REGISTER_ENABLE_RINGS, IORING_REGISTER_RING_FDS};
@@ -106,7 +112,7 @@ static int restrict_ring(struct lane *lane)
 		IORING_OP_FADVISE, IORING_OP_POLL_ADD,
 		IORING_OP_TIMEOUT, IORING_OP_SYNC_FILE_RANGE,
 	};
-	struct io_uring_restriction r[ARRAY_SIZE(registers) + ARRAY_SIZE(operations) + 1] = {0};
+	struct io_uring_restriction r[ARRAY_SIZE(registers) + ARRAY_SIZE(operations) + 2] = {0};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
@@ -115,6 +121,9 @@ static int restrict_ring(struct lane *lane)
 	for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
 		r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
 						       .sqe_op = operations[i]};
+	if (commands)
+		r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
+						       .sqe_op = IORING_OP_URING_CMD};
 	r[n++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
 					       .sqe_flags = IOSQE_FIXED_FILE | IOSQE_ASYNC};
 	/* Not exported by liburing 2.3, like io_uring_enable_rings(). */
@@ -145,7 +154,8 @@ static int register_all(struct lane *lane, unsigned files)
 	return 0;
 }
 
-int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slots, unsigned files)
+int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slots, unsigned files,
+	      bool commands)
 {
 	int rc;
 
@@ -157,7 +167,7 @@ int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slo
 	lane->wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (lane->wake_fd < 0)
 		return -errno;
-	rc = ring_init(lane, slots);
+	rc = ring_init(lane, slots, commands);
 	if (rc < 0)
 		goto close_wake;
 	rc = pool_init(&lane->pool, resident, slots);
@@ -165,7 +175,7 @@ int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slo
 		goto exit_ring;
 	rc = register_all(lane, files);
 	if (rc == 0)
-		rc = restrict_ring(lane);
+		rc = restrict_ring(lane, commands);
 	if (rc < 0)
 		goto fini_pool;
 	return 0;

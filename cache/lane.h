@@ -47,8 +47,10 @@ struct lane {
  * (direct, cached). */
 enum { LANE_FILE_DEVICE, LANE_FILE_WAKE, LANE_FILE_FENCE, LANE_FILE_IMAGES };
 
-/* A lane with SLOTS bounce buffers, RESIDENT of them resident, and FILES fixed files. -errno. */
-int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slots, unsigned files);
+/* A lane with SLOTS bounce buffers, RESIDENT of them resident, and FILES fixed files. Only with
+ * COMMANDS its ring takes IORING_OP_URING_CMD. -errno. */
+int lane_init(struct lane *lane, unsigned index, unsigned resident, unsigned slots, unsigned files,
+	      bool commands);
 void lane_fini(struct lane *lane);
 
 /* To be called before any thread that runs a lane is made: from now on only that one may touch the

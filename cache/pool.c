@@ -87,6 +87,17 @@ struct slot *pool_get(struct pool *pool)
 	return slot;
 }
 
+struct slot *pool_get_burst(struct pool *pool)
+{
+	struct slot *slot = pool->free_burst;
+
+	if (slot) {
+		pool->free_burst = slot->next;
+		pool->busy++;
+	}
+	return slot;
+}
+
 void pool_put(struct pool *pool, struct slot *slot)
 {
 	struct slot **list = slot->buffer >= 0 ? &pool->free_resident : &pool->free_burst;

@@ -50,6 +50,10 @@ void pool_fini(struct pool *pool);
 struct slot *pool_get(struct pool *pool);
 void pool_put(struct pool *pool, struct slot *slot);
 
+/* A burst slot whose memory comes with its use, and is not given back: only for what nobody
+ * promises to answer after a death. NULL if there is none. */
+struct slot *pool_get_burst(struct pool *pool);
+
 /* Gives the memory of idle burst slots back unless one was used since the last call. */
 void pool_trim(struct pool *pool);
 

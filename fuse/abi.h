@@ -27,6 +27,28 @@ struct fuse_backing_map {
 #define FUSE_NOTIFY_RESEND 7
 #define FUSE_UNIQUE_RESEND (1ULL << 63)
 #endif
+#ifndef FUSE_OVER_IO_URING
+#define FUSE_OVER_IO_URING (1ULL << 41) /* 7.42, Linux 6.14 */
+enum { FUSE_IO_URING_CMD_REGISTER = 1, FUSE_IO_URING_CMD_COMMIT_AND_FETCH = 2 };
+struct fuse_uring_ent_in_out {
+	uint64_t flags;
+	uint64_t commit_id;
+	uint32_t payload_sz;
+	uint32_t padding;
+	uint64_t reserved;
+};
+struct fuse_uring_req_header {
+	char in_out[128]; /* struct fuse_in_header, then struct fuse_out_header */
+	char op_in[128];  /* the operation's own header; all else is in the payload */
+	struct fuse_uring_ent_in_out ring_ent_in_out;
+};
+struct fuse_uring_cmd_req {
+	uint64_t flags;
+	uint64_t commit_id;
+	uint16_t qid;
+	uint8_t padding[6];
+};
+#endif
 #ifndef FUSE_TMPFILE
 #define FUSE_TMPFILE 51 /* 7.37; an enumerator in newer headers */
 #endif

@@ -68,10 +68,12 @@ static int set_log_level(uid_t uid, int root_fd, const char *value, size_t size)
 }
 
 /* The program on disk takes the mount over (keeper.h); what is said here is answered before. */
-static int restart(uid_t uid)
+static int restart(const struct mount *mount, uid_t uid)
 {
 	if (uid)
 		return -EPERM;
+	if (!protocol_survives(&mount->protocol))
+		return -EOPNOTSUPP;
 	keep_notify("X_BOUNCEFS_RESTART=1");
 	return 1;
 }
@@ -92,7 +94,7 @@ int control_set(struct mount *mount, uid_t uid, uint64_t ino, int fd, const char
 	if (is(ino, key, "log-level"))
 		return set_log_level(uid, fd, value, size);
 	if (is(ino, key, "restart"))
-		return restart(uid);
+		return restart(mount, uid);
 	if (settings_key(key) >= 0) {
 		rc = settings_set(&scratch, settings_key(key), value, size, FROM_FILE, &err);
 	} else {

@@ -392,7 +392,7 @@ static int give_up(const char *why)
 {
 	log_err("%s: %s: the mount is given up", keeper.mountpoint, why);
 	drop_connection();
-	mountpoint_unmount(keeper.mountpoint, true);
+	mountpoint_abort(keeper.mountpoint);
 	wait_for_fences();
 	forget_all();
 	return 1;
@@ -425,7 +425,7 @@ static int handle_death(int status)
 	if (keeper.incomplete)
 		return give_up("not all descriptors could be kept");
 	if (!keeper.resend)
-		return give_up("this kernel cannot send requests again (needs Linux 6.9)");
+		return give_up("requests that were under way cannot be sent again");
 	if (!keeper.ready) {
 		if (++keeper.tries == TRIES_MAX)
 			return give_up("too many workers died before they were ready");

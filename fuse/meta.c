@@ -55,11 +55,15 @@ bool meta_idle(struct mount *mount)
 	return idle;
 }
 
-static void process(struct mount *mount, struct meta_message *message)
+static void process(struct mount *mount, unsigned thread, struct meta_message *message)
 {
 	struct fuse_buf buf = {.mem = message->bytes, .size = message->length};
 
-	if (!ops_raw(mount, message))
+	if (ops_raw(mount, message))
+		return;
+	if (message->request)
+		uring_meta_process(mount, thread, message);
+	else
 		fuse_session_process_buf(message->session, &buf);
 }
 
@@ -68,16 +72,18 @@ static void *meta_thread(void *arg)
 	struct mount *mount = arg;
 	struct meta_message *message;
 	_Atomic uint64_t *executing;
+	unsigned thread;
 
 	pthread_setname_np(pthread_self(), "bouncefs/meta");
 	/* A umask of its own: that of the caller it works for. */
 	if (unshare(CLONE_FS) < 0)
 		log_warn("metadata thread: unshare: %s", strerror(errno));
-	executing = state_executing_meta(&mount->state, atomic_fetch_add(&mount->meta.started, 1));
+	thread = atomic_fetch_add(&mount->meta.started, 1);
+	executing = state_executing_meta(&mount->state, thread);
 	for (bool busy = false; (message = take(&mount->meta, busy)); busy = true) {
 		current_unique = ((struct fuse_in_header *)message->bytes)->unique;
 		atomic_store(executing, current_unique & ~FUSE_UNIQUE_RESEND);
-		process(mount, message);
+		process(mount, thread, message);
 		atomic_store(executing, 0);
 		free(message);
 	}
@@ -90,7 +96,7 @@ int meta_start(struct mount *mount)
 	pthread_attr_t attr;
 	int rc = 0;
 
-	*meta = (struct meta){.last = &meta->first};
+	meta->last = &meta->first;
 	pthread_mutex_init(&meta->lock, NULL);
 	pthread_cond_init(&meta->more, NULL);
 	pthread_attr_init(&attr);
@@ -115,21 +121,29 @@ void meta_stop(struct mount *mount)
 		pthread_join(meta->threads[i], NULL);
 }
 
-int meta_submit(struct mount *mount, struct fuse_session *session, const void *bytes, size_t length)
+int meta_submit(struct worker *worker, struct request *request, const struct message *from,
+		const void *data)
 {
-	struct meta *meta = &mount->meta;
-	struct meta_message *message;
-	int rc = message_check(bytes, length);
+	struct meta *meta = &worker->mount->meta;
+	size_t length = sizeof(*from->header) + from->arg_length + from->data_length;
+	struct meta_message *message = malloc(sizeof(*message) + length);
+	char *to;
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	message = malloc(sizeof(*message) + length);
 	if (!message)
 		return -ENOMEM;
 	message->next = NULL;
-	message->session = session;
+	message->session = worker->session;
+	message->request = request;
 	message->length = length;
-	memcpy(message->bytes, bytes, length);
+	to = mempcpy(message->bytes, from->header, sizeof(*from->header));
+	to = mempcpy(to, from->arg, from->arg_length);
+	memcpy(to, data, from->data_length);
+	rc = message_check((struct fuse_in_header *)message->bytes, length);
+	if (rc < 0) {
+		free(message);
+		return rc;
+	}
 	pthread_mutex_lock(&meta->lock);
 	*meta->last = message;
 	meta->last = &message->next;

@@ -13,12 +13,16 @@
 
 #define META_THREADS 8
 
+struct message;
 struct mount;
 struct fuse_session;
+struct request;
+struct worker;
 
 struct meta_message {
 	struct meta_message *next;
 	struct fuse_session *session; /* of the device that it was read from: the reply's way */
+	struct request *request;      /* or what came through a ring, to be answered there */
 	size_t length;
 	char bytes[]; /* header and arguments, as the kernel sent them */
 };
@@ -32,6 +36,7 @@ struct meta {
 	unsigned nthreads;
 	_Atomic unsigned started;
 	pthread_t threads[META_THREADS];
+	struct fuse_session *sessions[META_THREADS]; /* for what came through rings */
 };
 
 /* -errno. */
@@ -47,6 +52,7 @@ uint64_t meta_unique(void);
 /* Whether nothing is queued or under way. */
 bool meta_idle(struct mount *mount);
 
-/* Any thread. The message is copied. -ENOMEM; -EINVAL and -ENOSYS of message_check(). */
-int meta_submit(struct mount *mount, struct fuse_session *session, const void *message,
-		size_t length);
+/* A worker's thread. The message, with what follows it at DATA, is copied; REQUEST is what it came
+ * as through a ring, or NULL. -ENOMEM; -EINVAL and -ENOSYS of message_check(). */
+int meta_submit(struct worker *worker, struct request *request, const struct message *message,
+		const void *data);

@@ -80,6 +80,11 @@ int mountpoint_unmount(const char *mountpoint, int lazy)
 	return umount2(mountpoint, (lazy ? MNT_DETACH : 0) | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+int mountpoint_abort(const char *mountpoint)
+{
+	return umount2(mountpoint, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+}
+
 bool mountpoint_is_dead(const char *mountpoint)
 {
 	struct stat st;

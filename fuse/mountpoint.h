@@ -17,5 +17,8 @@ int mountpoint_remount(const char *mountpoint, unsigned long flags);
 /* LAZY: the name goes at once, the rest with its last user. -errno. */
 int mountpoint_unmount(const char *mountpoint, int lazy);
 
+/* The connection ends at once: all that waits for an answer gets an error. -errno. */
+int mountpoint_abort(const char *mountpoint);
+
 /* Whether what is mounted on MOUNTPOINT lost its daemon for good. */
 bool mountpoint_is_dead(const char *mountpoint);

@@ -55,7 +55,11 @@ int raw_reply(const struct meta_message *message, int error, const void *data, s
 {
 	const struct fuse_in_header *in = (const void *)message->bytes;
 
-	return protocol_reply(fuse_session_fd(message->session), in->unique, error, data, length);
+	if (!message->request)
+		return protocol_reply(fuse_session_fd(message->session), in->unique, error, data,
+				      length);
+	uring_reply_from(message->request, error, data, length);
+	return 0;
 }
 
 bool ops_raw(struct mount *mount, const struct meta_message *message)

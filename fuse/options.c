@@ -53,6 +53,12 @@ static const char *set_passthrough(struct options *o, const char *value)
 	return strcmp(value, "ro") ? "ro" : NULL;
 }
 
+static const char *set_transport(struct options *o, const char *value)
+{
+	o->uring = !strcmp(value, "io_uring");
+	return o->uring || !strcmp(value, "dev") ? NULL : "dev or io_uring";
+}
+
 static const char *set_sandbox(struct options *o, const char *value)
 {
 	o->no_sandbox = !strcmp(value, "none");
@@ -143,6 +149,10 @@ static const struct key {
 	 "default: the worker gives up what it does not need once the mount is\n"
 	 "live; none: it does not"},
 	{"threads", "N", set_threads, "workers (default: one a CPU, at most 8)"},
+	{"transport", "WAY", set_transport,
+	 "how requests come from the kernel: dev (/dev/fuse) or io_uring (Linux\n"
+	 "6.14 with fuse.enable_uring=Y; does not survive the daemon's death)\n"
+	 "(default: dev)"},
 };
 
 /* Mount flags, and words of mount(8) and fstab(5) that mean nothing here. */

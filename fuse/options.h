@@ -25,6 +25,7 @@ struct options {
 	struct settings settings; /* of images, where nothing else says */
 	const char *policy;	  /* file; NULL: the usual one, if it is there */
 	bool no_sandbox;	  /* the worker keeps all its privileges */
+	bool uring;		  /* transport=io_uring is asked for */
 	bool passthrough;	  /* reads of a read-only mount go past us */
 	unsigned threads;	  /* workers; 0: one a CPU */
 	unsigned memory;	  /* MiB of bounce buffers, all workers together */

@@ -171,7 +171,12 @@ void protocol_features_named(const struct protocol *protocol, bool have,
 				      wanted[i].name);
 }
 
-void protocol_log(const struct protocol *protocol, const char *transport)
+const char *protocol_transport(const struct protocol *protocol)
+{
+	return protocol_has_uring(protocol) ? "io_uring" : "dev";
+}
+
+void protocol_log(const struct protocol *protocol)
 {
 	char in_force[PROTOCOL_NAMES_MAX], missing[PROTOCOL_NAMES_MAX];
 	struct utsname uts;
@@ -180,7 +185,8 @@ void protocol_log(const struct protocol *protocol, const char *transport)
 	protocol_features_named(protocol, false, missing);
 	uname(&uts);
 	log_info("Linux %s, FUSE 7.%u, transport %s, features %s; missing %s", uts.release,
-		 protocol->in.minor, transport, in_force, *missing ? missing : "none");
+		 protocol->in.minor, protocol_transport(protocol), in_force,
+		 *missing ? missing : "none");
 }
 
 int protocol_reply(int device_fd, uint64_t unique, int error, const void *data, size_t length)

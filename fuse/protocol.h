@@ -35,13 +35,29 @@ struct fuse_session *protocol_session(const struct protocol *protocol, int devic
 void protocol_features_named(const struct protocol *protocol, bool have,
 			     char names[PROTOCOL_NAMES_MAX]);
 
+/* The transport in force, as in the option of this name. */
+const char *protocol_transport(const struct protocol *protocol);
+
 /* One log line: kernel, protocol, transport, features in force and missing. */
-void protocol_log(const struct protocol *protocol, const char *transport);
+void protocol_log(const struct protocol *protocol);
 
 /* The features that both sides agreed on (FUSE_*). */
 static inline uint64_t protocol_features(const struct protocol *protocol)
 {
 	return protocol->out.flags | (uint64_t)protocol->out.flags2 << 32;
+}
+
+/* Whether requests come through rings (transport-uring.h) and not by reading the device. */
+static inline bool protocol_has_uring(const struct protocol *protocol)
+{
+	return protocol_features(protocol) & FUSE_OVER_IO_URING;
+}
+
+/* Whether a successor is sent what a process that died had not answered. The kernel does not do so
+ * for what it handed over through a ring. */
+static inline bool protocol_survives(const struct protocol *protocol)
+{
+	return protocol_features(protocol) & FUSE_HAS_RESEND && !protocol_has_uring(protocol);
 }
 
 /*

@@ -94,6 +94,18 @@ static int new_state(struct mount *mount)
 	return rc < 0 ? complain(rc, "node table") : 0;
 }
 
+/* Features that are asked for by options. What cannot be had is said in one line. */
+static uint64_t extra_features(const struct options *o)
+{
+	const char *lacking = o->uring ? uring_lacking() : NULL;
+
+	if (lacking)
+		log_warn("transport=io_uring cannot be had: %s; requests come over /dev/fuse",
+			 lacking);
+	return (o->passthrough ? FUSE_PASSTHROUGH : 0) |
+	       (o->uring && !lacking ? FUSE_OVER_IO_URING : 0);
+}
+
 static int connect_kernel(struct mount *mount)
 {
 	const struct options *o = &mount->options;
@@ -105,8 +117,7 @@ static int connect_kernel(struct mount *mount)
 	rc = mountpoint_mount(o->source, o->mountpoint, o->mount_flags, mount->device_fd);
 	if (rc < 0)
 		return complain(rc, "%s: mount", o->mountpoint);
-	rc = protocol_negotiate(&mount->protocol, mount->device_fd,
-				o->passthrough ? FUSE_PASSTHROUGH : 0);
+	rc = protocol_negotiate(&mount->protocol, mount->device_fd, extra_features(o));
 	if (rc < 0) {
 		mountpoint_unmount(o->mountpoint, true);
 		return complain(rc, "FUSE protocol");
@@ -121,7 +132,7 @@ static int clone_devices(struct mount *mount)
 	int rc = 0;
 
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++) {
-		mount->clones[i] = worker_clone_device(mount->device_fd);
+		mount->clones[i] = dev_clone(mount->device_fd);
 		snprintf(name, sizeof(name), "clone-%u", i);
 		rc = mount->clones[i] < 0 ? mount->clones[i] : keep_store(name, mount->clones[i]);
 	}
@@ -195,6 +206,10 @@ static int mount_taken_over(struct mount *mount)
 	rc = takeover_wait(watchdog_ms());
 	if (rc == 0)
 		rc = state_open(&mount->state, keep_get("state"));
+	if (rc == 0 && protocol_has_uring(&mount->state.header->protocol)) {
+		keep_notify("X_BOUNCEFS_RESEND=0");
+		rc = -EOPNOTSUPP;
+	}
 	if (rc < 0)
 		return complain(rc, "take-over: state");
 	mount->protocol = mount->state.header->protocol;
@@ -215,7 +230,9 @@ static int mount_taken_over(struct mount *mount)
 
 static int make_lanes(struct mount *mount)
 {
-	unsigned slots = MAX(mount->options.memory / mount->nworkers, RESIDENT_SLOTS);
+	bool uring = protocol_has_uring(&mount->protocol);
+	unsigned slots = uring ? uring_slots(mount)
+			       : MAX(mount->options.memory / mount->nworkers, RESIDENT_SLOTS);
 	unsigned files = LANE_FILE_IMAGES + 2 * mount->state.header->images;
 	int fence = -1, rc;
 
@@ -225,7 +242,7 @@ static int make_lanes(struct mount *mount)
 		return -ENOMEM;
 	rc = takeover_fence(mount, &fence);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++) {
-		rc = lane_init(&mount->lanes[i], i, RESIDENT_SLOTS, slots, files);
+		rc = lane_init(&mount->lanes[i], i, RESIDENT_SLOTS, slots, files, uring);
 		if (rc == 0)
 			rc = lane_set_file(&mount->lanes[i], LANE_FILE_FENCE, fence);
 		if (rc == 0)
@@ -269,6 +286,8 @@ static int start(struct mount *mount, bool taken_over)
 		if (rc == 0)
 			rc = takeover_resend(mount);
 	}
+	if (rc == 0 && protocol_has_uring(&mount->protocol))
+		rc = uring_meta_init(mount);
 	if (rc < 0)
 		return rc;
 	if (!mount->options.no_sandbox)
@@ -278,21 +297,25 @@ static int start(struct mount *mount, bool taken_over)
 
 static void report_start(const struct mount *mount, bool taken_over)
 {
-	bool survives = protocol_features(&mount->protocol) & FUSE_HAS_RESEND;
+	bool survives = protocol_survives(&mount->protocol);
 
 	if (taken_over) {
 		log_info("took over %s with %u open files", mount->options.mountpoint,
 			 file_count(mount));
 	} else {
-		protocol_log(&mount->protocol, "/dev/fuse");
+		protocol_log(&mount->protocol);
 		if (mount->options.passthrough &&
 		    !(protocol_features(&mount->protocol) & FUSE_PASSTHROUGH))
 			log_warn(
 				"this kernel has no FUSE passthrough (needs Linux 6.9): reads come "
 				"to the daemon");
 		if (!survives)
-			log_warn("this kernel cannot send requests again (needs Linux 6.9): if the "
-				 "daemon dies, they are aborted");
+			log_warn("%s: if the daemon dies, requests fail with I/O errors and the "
+				 "mount is gone",
+				 protocol_has_uring(&mount->protocol)
+					 ? "transport=io_uring"
+					 : "this kernel cannot send requests again (needs Linux "
+					   "6.9)");
 		log_info("%s is live at %s, %u workers", mount->options.source,
 			 mount->options.mountpoint, mount->nworkers);
 	}
@@ -352,12 +375,17 @@ static void handle_signal(struct mount *mount, int signal)
 		policy_reload(mount);
 		break;
 	case SIGQUIT:
+		if (!protocol_survives(&mount->protocol)) {
+			log_err("requests cannot be sent again here: there is no handing over");
+			break;
+		}
 		log_info("handing over");
 		hand_over(mount);
 		break;
 	case SIGTERM:
 	case SIGINT:
-		if (file_count(mount) && getenv(KEEPER_ENV_MANAGED)) {
+		if (file_count(mount) && getenv(KEEPER_ENV_MANAGED) &&
+		    protocol_survives(&mount->protocol)) {
 			log_info("files are open: the mount waits for a successor");
 			hand_over(mount);
 		}
@@ -413,6 +441,7 @@ static void finish(struct mount *mount)
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		worker_stop(&mount->workers[i]);
 	image_table_fini(&mount->images);
+	uring_meta_fini(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++) {
 		worker_fini(&mount->workers[i]);
 		lane_fini(&mount->lanes[i]);

@@ -130,6 +130,8 @@ static void print_mount(FILE *out, struct mount *mount)
 	print_field(out, "source", mount->options.source);
 	print_field(out, "policy", mount->options.policy ?: "");
 	print_field(out, "missing", missing);
+	fprintf(out, " transport=%s transport-wanted=%s", protocol_transport(&mount->protocol),
+		mount->options.uring ? "io_uring" : "dev");
 	fprintf(out, " log-level=%s workers=%u lives=%lu sandbox=%s managed=%s open-images=%u",
 		log_level_name(log_level), mount->nworkers,
 		(unsigned long)atomic_load(&mount->state.header->lives), sandbox_in_force(),

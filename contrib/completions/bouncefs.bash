@@ -19,6 +19,7 @@ _bouncefs()
 		block-size=*) COMPREPLY=($(compgen -W '512 1024 2048 4096' -- "${last#*=}")) ;;
 		passthrough=*) COMPREPLY=($(compgen -W 'ro' -- "${last#*=}")) ;;
 		sandbox=*) COMPREPLY=($(compgen -W 'default none' -- "${last#*=}")) ;;
+		transport=*) COMPREPLY=($(compgen -W 'dev io_uring' -- "${last#*=}")) ;;
 		detect-zeroes=*) COMPREPLY=($(compgen -W 'off on unmap' -- "${last#*=}")) ;;
 		*=*) ;;
 		*)
@@ -26,7 +27,7 @@ _bouncefs()
 			cur=${cur##*=}
 			COMPREPLY=($(compgen -P "${cur%"$last"}" -W 'ro noatime nodev nosuid noexec
 				block-size= cache= detect-zeroes= dirty-limit= images= log= log-level= memory=
-				passthrough= policy= sandbox= threads=' -- "$last"))
+				passthrough= policy= sandbox= threads= transport=' -- "$last"))
 			;;
 		esac
 	elif [[ $cur == -* ]]; then

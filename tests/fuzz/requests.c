@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 
 #include "fuse/meta.c"
-#include "fuse/worker.c"
+#include "fuse/transport-dev.c"
 #include "fuzz.h"
 
 #define POOL "/mnt/pool" /* beside /mnt/outside, where nobody has a business */
@@ -81,7 +81,7 @@ static void make_daemon(void)
 	umask(0);
 	expect(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	expect(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) == 0);
-	worker.device_fd = served.device_fd = pair[0];
+	worker.dev.fd = served.device_fd = pair[0];
 	answers = pair[1];
 	served.options = (struct options){.images = "*.img", .settings = settings_default};
 	served.options.source = served.options.mountpoint = POOL;
@@ -94,7 +94,7 @@ static void make_daemon(void)
 	pthread_rwlock_init(&served.policy.lock, NULL);
 	sem_init(&served.policy.wanted, 0, 0);
 	takeover_image_keeper(&served, &served.image_keeper);
-	expect(lane_init(&lane, 0, 1, SLOTS, LANE_FILE_IMAGES + 2 * KNOWN) == 0);
+	expect(lane_init(&lane, 0, 1, SLOTS, LANE_FILE_IMAGES + 2 * KNOWN, false) == 0);
 	expect(image_table_init(&served.images, KNOWN, served.state.images, &served.image_keeper,
 				&lane, 1) == 0);
 	expect(lane_enable(&lane) == 0);
@@ -102,7 +102,7 @@ static void make_daemon(void)
 	pthread_mutex_init(&served.meta.lock, NULL);
 	served.meta.last = &served.meta.first;
 	served.meta.stopping = true; /* take() does not wait */
-	worker.session = ops_session(&served, worker.device_fd);
+	worker.session = ops_session(&served, worker.dev.fd);
 	expect(worker.session);
 	while (recv(answers, &st, sizeof(st), MSG_DONTWAIT) > 0)
 		; /* libfuse's word to the kernel that it has started */
@@ -126,7 +126,7 @@ static void serve(const struct fuse_in_header *header, const void *body)
 		expect(lane_run_once(&lane) == 0);
 	while ((meta = take(&served.meta, false))) {
 		current_unique = ((struct fuse_in_header *)meta->bytes)->unique;
-		process(&served, meta);
+		process(&served, 0, meta);
 		served.meta.busy = 0;
 		free(meta);
 	}

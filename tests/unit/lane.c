@@ -49,7 +49,7 @@ static int setup(void **state)
 {
 	(void)state;
 	runner = (struct runner){.stop_work.run = stop};
-	if (lane_init(&runner.lane, 0, 2, 4, FILES) < 0)
+	if (lane_init(&runner.lane, 0, 2, 4, FILES, false) < 0)
 		return -1;
 	lane_attend(&runner.lane);
 	return pthread_create(&runner.thread, NULL, run, &runner);
