@@ -517,7 +517,7 @@ int keeper_run(const char *program, char **argv, const char *mountpoint, int rea
 	if (rc == 0)
 		rc = keeper.signals = process_signals();
 	if (rc < 0) {
-		fprintf(stderr, "bouncefs: keeper: %s\n", strerror(-rc));
+		log_complain("keeper: %s", strerror(-rc));
 		return 1;
 	}
 	adopt_from_manager();

@@ -20,7 +20,7 @@
 
 static int fail(const char *what, int rc)
 {
-	fprintf(stderr, "bouncefs: %s: %s\n", what, strerror(-rc));
+	log_complain("%s: %s", what, strerror(-rc));
 	return 1;
 }
 

@@ -201,12 +201,14 @@ static const struct flag {
 
 static void unknown_key(const char *name)
 {
-	fprintf(stderr, "bouncefs: unknown option '%s'; known are:", name);
+	char known[1024] = "";
+	size_t n = 0;
+
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		fprintf(stderr, " %s=", keys[i].name);
+		n += snprintf(known + n, sizeof(known) - n, " %s=", keys[i].name);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-		fprintf(stderr, " %s", flags[i].name);
-	fprintf(stderr, " remount x-*\n");
+		n += snprintf(known + n, sizeof(known) - n, " %s", flags[i].name);
+	log_complain("unknown option '%s'; known are:%s remount x-*", name, known);
 }
 
 static bool set_flag(struct options *o, const char *word)
@@ -245,7 +247,7 @@ static bool set_option(struct options *o, char *word)
 				   : set_setting(o, word, value ?: "");
 		if (!good)
 			return true;
-		fprintf(stderr, "bouncefs: option %s: '%s' is not %s\n", word, value ?: "", good);
+		log_complain("option %s: '%s' is not %s", word, value ?: "", good);
 		return false;
 	}
 	unknown_key(word);
@@ -319,7 +321,7 @@ static bool take_operand(struct options *o, char *word)
 	char **place = !o->source ? &o->source : !o->mountpoint ? &o->mountpoint : NULL;
 
 	if (!place) {
-		fprintf(stderr, "bouncefs: too many operands: '%s'\n", word);
+		log_complain("too many operands: '%s'", word);
 		return false;
 	}
 	*place = word;
@@ -332,7 +334,7 @@ static bool make_absolute(char **path)
 	char *real = realpath(*path, NULL);
 
 	if (!real) {
-		fprintf(stderr, "bouncefs: %s: %s\n", *path, strerror(errno));
+		log_complain("%s: %s", *path, strerror(errno));
 		return false;
 	}
 	*path = real;
@@ -342,11 +344,11 @@ static bool make_absolute(char **path)
 static bool complete(struct options *o)
 {
 	if (!o->source || !o->mountpoint) {
-		fprintf(stderr, "bouncefs: needs SOURCE and MOUNTPOINT; see bouncefs --help\n");
+		log_complain("needs SOURCE and MOUNTPOINT; see bouncefs --help");
 		return false;
 	}
 	if (o->passthrough && !(o->mount_flags & MS_RDONLY)) {
-		fprintf(stderr, "bouncefs: passthrough=ro needs a read-only mount (option ro)\n");
+		log_complain("passthrough=ro needs a read-only mount (option ro)");
 		return false;
 	}
 	/* A worker must not look at its own mount point: nobody would answer. */
@@ -397,14 +399,13 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			char *list = arg[2] ? arg + 2 : argv[++i];
 
 			if (!list) {
-				fprintf(stderr, "bouncefs: -o needs a list of options\n");
+				log_complain("-o needs a list of options");
 				return OPTIONS_BAD;
 			}
 			if (!note_list(o, list))
 				return OPTIONS_BAD;
 		} else if (arg[0] == '-' && arg[1]) {
-			fprintf(stderr, "bouncefs: unknown option '%s'; see bouncefs --help\n",
-				arg);
+			log_complain("unknown option '%s'; see bouncefs --help", arg);
 			return OPTIONS_BAD;
 		} else if (!take_operand(o, arg)) {
 			return OPTIONS_BAD;

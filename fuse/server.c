@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -34,16 +35,15 @@
  * successor, after it has landed. */
 #define DRAIN_MS 2000
 
-/* The one line that says why there is no mount. */
 static int complain(int rc, const char *fmt, ...)
 {
+	char what[PATH_MAX + 64];
 	va_list ap;
 
-	fprintf(stderr, "bouncefs: ");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, ": %s\n", strerror(-rc));
+	log_complain("%s: %s", what, strerror(-rc));
 	return rc;
 }
 
@@ -71,7 +71,7 @@ static int load_policy(struct mount *mount)
 	pthread_rwlock_init(&mount->policy.lock, NULL);
 	rc = policy_load(mount, error);
 	if (rc < 0)
-		fprintf(stderr, "bouncefs: %s\n", error);
+		log_complain("%s", error);
 	return rc;
 }
 

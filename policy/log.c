@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -115,6 +116,26 @@ static void write_journal(int level, const struct log_where *where, const char *
 }
 #endif
 
+/* Names and values come from anybody: they must not make lines of their own. */
+static void make_printable(char *text)
+{
+	for (char *c = text; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+}
+
+void log_complain(const char *fmt, ...)
+{
+	char text[PATH_MAX + 512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	make_printable(text);
+	fprintf(stderr, "bouncefs: %s\n", text);
+}
+
 void log_write(int level, const struct log_where *where, const char *fmt, ...)
 {
 	char text[1024], line[1100];
@@ -125,10 +146,7 @@ void log_write(int level, const struct log_where *where, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	/* Names of files come from anybody: they must not make lines of their own. */
-	for (char *c = text; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
+	make_printable(text);
 
 	switch (sink) {
 #ifdef HAVE_SYSTEMD

@@ -41,6 +41,9 @@ const char *log_level_name(int level);
  * threads, not for signal handlers. */
 void log_level_step(int step);
 
+/* Why there is no mount: one line for who started us. */
+void log_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 void log_write(int level, const struct log_where *where, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -40,6 +40,9 @@ for place in before after; do
 	done
 done
 refuses "writeback" -o cache=fast "$TMP/source" "$MNT"
+refuses "fa?st" -o $'cache=fa\nst' "$TMP/source" "$MNT"
+refuses "mis?sing" "$TMP"/$'mis\nsing' "$MNT"
+refuses "non?sense" -o $'non\nsense' "$TMP/source" "$MNT"
 refuses "cache" -o cache "$TMP/source" "$MNT"
 refuses "threads" -o threads=0 "$TMP/source" "$MNT"
 refuses "threads" -o threads=many "$TMP/source" "$MNT"
