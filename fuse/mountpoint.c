@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,23 +13,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "policy/log.h"
 #include "policy/util.h"
 
 #define FS_TYPE "fuse.bouncefs"
 #define LEAVE_SECONDS 10
 #define POLL_MS 50
 
-/* Whether the mount that FD lies on has our type. */
-static bool is_ours(int fd)
+/* Whether the mount that FD, or PATH, lies on has our type. Asks no daemon. */
+static bool is_ours(int fd, const char *path)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	_cleanup_free_ char *line = NULL;
-	struct statfs sfs;
 	struct statx stx;
 	size_t size = 0;
 
-	if (fstatfs(fd, &sfs) < 0 || sfs.f_type != FUSE_SUPER_MAGIC ||
-	    statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0)
+	if (statx(fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_MNT_ID,
+		  &stx) < 0)
 		return false;
 	f = fopen("/proc/self/mountinfo", "re");
 	while (f && getline(&line, &size, f) > 0)
@@ -49,7 +48,7 @@ int source_open(const char *source)
 
 		if (fd < 0)
 			return -errno;
-		ours = is_ours(fd);
+		ours = is_ours(fd, "");
 		if (!ours && flock(fd, LOCK_EX | LOCK_NB) == 0)
 			return steal_fd(&fd);
 		if (!ours && errno != EWOULDBLOCK)
@@ -87,7 +86,19 @@ int mountpoint_abort(const char *mountpoint)
 
 bool mountpoint_is_dead(const char *mountpoint)
 {
-	struct stat st;
+	struct statfs sfs;
 
-	return stat(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+	/* No cache answers this. */
+	return statfs(mountpoint, &sfs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+int mountpoint_clear(const char *mountpoint)
+{
+	int rc = 0;
+
+	while (rc == 0 && is_ours(AT_FDCWD, mountpoint) && mountpoint_is_dead(mountpoint)) {
+		log_warn("%s: a mount without a daemon is taken away", mountpoint);
+		rc = mountpoint_unmount(mountpoint, true);
+	}
+	return rc;
 }

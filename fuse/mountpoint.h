@@ -22,3 +22,7 @@ int mountpoint_abort(const char *mountpoint);
 
 /* Whether what is mounted on MOUNTPOINT lost its daemon for good. */
 bool mountpoint_is_dead(const char *mountpoint);
+
+/* Takes such mounts of ours away: what a daemon leaves that had to go while files were open.
+ * -errno. */
+int mountpoint_clear(const char *mountpoint);

@@ -52,12 +52,15 @@ static int complain(int rc, const char *fmt, ...)
 static int open_source(struct mount *mount)
 {
 	const char *source = mount->options.source;
+	int rc = mountpoint_clear(mount->options.mountpoint);
 
+	if (rc < 0)
+		return complain(rc, "%s: a mount without a daemon", mount->options.mountpoint);
 	mount->root_fd = source_open(source);
 	if (mount->root_fd == -EBUSY || mount->root_fd == -ELOOP)
-		fprintf(stderr, "bouncefs: %s: %s\n", source,
-			mount->root_fd == -EBUSY ? "the pool is served by another bouncefs"
-						 : "is itself a bouncefs mount");
+		log_complain("%s: %s", source,
+			     mount->root_fd == -EBUSY ? "the pool is served by another bouncefs"
+						      : "is itself a bouncefs mount");
 	else if (mount->root_fd < 0)
 		complain(mount->root_fd, "%s", source);
 	return MIN(mount->root_fd, 0);

@@ -89,6 +89,7 @@ died() { od -A n -t d4 -j 16 -N 4 "$DIE"; }
 manage()
 {
 	mkdir -p "$2"
+	: >"$TMP/manager.log"
 	"$TOOLS/manager" "$BOUNCEFS" -f -o "log=$TMP/bouncefs.log${3:+,$3}" "$1" "$2" \
 		>"$TMP/manager.log" 2>&1 &
 	MANAGER=$!
@@ -101,7 +102,7 @@ unmanage()
 	exited "$MANAGER" && return
 	[ -z "${STORE:-}" ] || ctl clear
 	detach "$1"
-	kill -TERM "$MANAGER"
+	kill -TERM "$MANAGER" 2>/dev/null || true # the unmount may have ended it
 	within 10 exited "$MANAGER"
 }
 
