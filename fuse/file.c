@@ -101,7 +101,7 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique
 	file->unique = unique & ~FUSE_UNIQUE_RESEND;
 	file->node = request.key;
 	file->image = image->index;
-	file->flags = request.write ? FILE_WRITER : 0;
+	file->flags = FILE_UNTOLD | (request.write ? FILE_WRITER : 0);
 	file->error_seen = atomic_load(&image->record->error_seq);
 	if (atomic_fetch_and(&node->flags, ~NODE_ERROR) & NODE_ERROR)
 		image_remember_error(image, -EIO);
@@ -109,6 +109,11 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique
 	atomic_store_explicit(&file->id, *id, memory_order_release);
 	atomic_fetch_add(&mount->open_files, 1);
 	return 0;
+}
+
+void file_told(struct mount *mount, uint64_t id)
+{
+	file_get(&mount->state, id)->flags &= ~FILE_UNTOLD;
 }
 
 void file_close(struct mount *mount, uint64_t id)
@@ -200,6 +205,16 @@ static void lose_files(struct mount *mount, unsigned index, int error)
 	atomic_store(&mount->state.images[index].key, 0);
 }
 
+/* Its opener does not know it: nobody will ever close it. */
+static void drop_untold(struct mount *mount, struct file *file)
+{
+	struct node *node = node_get(&mount->nodes, file->node);
+
+	if (node && atomic_load(&mount->state.images[file->image].error_seq) != file->error_seen)
+		atomic_fetch_or(&node->flags, NODE_ERROR);
+	atomic_store(&file->id, 0);
+}
+
 int file_restore(struct mount *mount)
 {
 	_cleanup_free_ struct users *users = calloc(mount->images.size, sizeof(*users));
@@ -211,9 +226,11 @@ int file_restore(struct mount *mount)
 		struct file *file = &mount->state.files[i];
 		uint64_t id = atomic_load(&file->id);
 
-		if (id == FILE_RESERVED || (id && file->image >= mount->images.size))
+		if (id == FILE_RESERVED || (id && file->image >= mount->images.size)) {
 			atomic_store(&file->id, 0);
-		else if (id) {
+		} else if (id && file->flags & FILE_UNTOLD) {
+			drop_untold(mount, file);
+		} else if (id) {
 			uint32_t *told = &users[file->image].error_told;
 
 			*told = MAX(*told, atomic_load(&file->error_seen));

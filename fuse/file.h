@@ -11,8 +11,12 @@ struct mount;
 struct image;
 
 /* Opens NODE for a caller that gave open(2) FLAGS. Returns its fh in *ID: the same one if request
- * UNIQUE has been served by a predecessor that could not answer it any more. -errno. */
+ * UNIQUE has been served by a predecessor that may not have answered it any more. -errno. */
 int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique, uint64_t *id);
+
+/* Call before the answer that names it. A file that no answer named ends with this process: its
+ * opener is asking again, or was killed and will neither ask nor close it. */
+void file_told(struct mount *mount, uint64_t id);
 
 /* The file that request UNIQUE opened in an earlier life; NULL if it did not come so far. */
 struct file *file_opened_by(struct mount *mount, uint64_t unique);

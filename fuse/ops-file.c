@@ -49,6 +49,7 @@ void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh)
 	const struct image *image = image_at(&mount->images, file_get(&mount->state, fh)->image);
 	int32_t backing = backing_of(mount, fh);
 
+	file_told(mount, fh);
 	*out = (struct fuse_open_out){
 		.fh = fh,
 		.open_flags = FOPEN_NOFLUSH,

@@ -64,6 +64,7 @@ struct file {
 };
 
 #define FILE_WRITER (1u << 0)
+#define FILE_UNTOLD (1u << 1) /* no answer has named it yet: its opener does not know it */
 
 /* What a name led to before an operation that must not be done twice. */
 struct name_before {
