@@ -2,13 +2,14 @@
 /*
  * steps - each operation, with the daemon dying at each of its steps
  *
- *	steps DIRECTORY DIE-FILE STRIDE
+ *	steps DIRECTORY DIE-FILE STRIDE [OPERATION]
  *
  * DIRECTORY lies on a mount whose daemon has libdie.so in it (die.c). Each operation is done again
  * and again, while the daemon dies after its first, second, third... library call, and one time in
  * four once more somewhere in the next life. Whoever calls must see the operation's one true
  * result, and the filesystem what it does: once. With a STRIDE of N only each Nth step is tried,
- * beginning at random. Prints `deaths N errors N`.
+ * beginning at random. Only OPERATION, if it is named; "seal", which takes a
+ * filesystem with fs-verity, is done only then. Prints `deaths N errors N`.
  */
 #include "die.h"
 
@@ -16,10 +17,12 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fsverity.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -421,6 +424,45 @@ static void list(void)
 	closedir(dir);
 }
 
+/* The mode that the image is in now, and its data, are what the switch was to leave. */
+static void switch_mode(void)
+{
+	static const char *const modes[] = {"writeback", "none", "dontcache"};
+	int fd = open("a.img", O_RDWR);
+	char effective[128] = "", expected[32];
+
+	result(fd, 0);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+		check("writes", pwrite(fd, modes[i], 4, 0) == 4);
+		result(setxattr("a.img", "user.bouncefs.cache", modes[i], strlen(modes[i]), 0), 0);
+		getxattr("a.img", "user.bouncefs.effective", effective, sizeof(effective) - 1);
+		snprintf(expected, sizeof(expected), "cache=%s (file)", modes[i]);
+		if (strncmp(effective, expected, strlen(expected)))
+			fail("effective", effective, expected);
+		snprintf(expected, sizeof(expected), "%.4s", modes[i]);
+		check("content", holds(fd, expected));
+	}
+	result(fsync(fd), 0);
+	close(fd);
+}
+
+static void seal(void)
+{
+	struct fsverity_enable_arg arg = {
+		.version = 1,
+		.hash_algorithm = FS_VERITY_HASH_ALG_SHA256,
+		.block_size = 4096,
+	};
+	int fd = open("a.img", O_RDONLY);
+
+	result(fd, 0);
+	result(ioctl(fd, FS_IOC_ENABLE_VERITY, &arg), 0);
+	result(ioctl(fd, FS_IOC_ENABLE_VERITY, &arg), EEXIST);
+	check("content", holds(fd, "aaa"));
+	result(open("a.img", O_RDWR), EPERM);
+	close(fd);
+}
+
 static const struct {
 	const char *name;
 	void (*prepare)(void), (*run)(void);
@@ -461,6 +503,8 @@ static const struct {
 	{"setattr", make_a, attributes},
 	{"fallocate and copy_file_range", make_images, space},
 	{"readdir", make_both, list},
+	{"switch", make_images, switch_mode},
+	{"seal", make_images, seal},
 };
 
 /* ===== all of them ===== */
@@ -509,8 +553,8 @@ int main(int argc, char **argv)
 {
 	int fd;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: steps DIRECTORY DIE-FILE STRIDE\n");
+	if (argc < 4 || argc > 5) {
+		fprintf(stderr, "usage: steps DIRECTORY DIE-FILE STRIDE [OPERATION]\n");
 		return 2;
 	}
 	fd = open(argv[2], O_RDWR);
@@ -523,6 +567,8 @@ int main(int argc, char **argv)
 	srand(getpid());
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
 		current = operations[i].name;
+		if (argc == 5 ? strcmp(current, argv[4]) : operations[i].run == seal)
+			continue;
 		every_step(operations[i].prepare, operations[i].run, atoi(argv[3]));
 	}
 	empty();
