@@ -7,22 +7,37 @@
 . "${0%/*}/lib.sh"
 
 guest_base
-guest_root
-install -D "$TOOLS/hot" "$ROOT/usr/local/sbin/hot"
-chroot "$ROOT" systemctl --quiet enable bouncefs@var-lib-pool.service dependent.service exercise.service
-# shorter than for real use
-install -D -m 644 /dev/stdin "$ROOT/etc/systemd/system/bouncefs@var-lib-pool.service.d/test.conf" <<'END'
-[Service]
-WatchdogSec=10
-END
-guest_disk "$TMP/root.ext4"
+
+# what a guest that lives for minutes has no use for
+idle=(getty@tty1.service serial-getty@ttyS0.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
+	fstrim.timer e2scrub_all.timer systemd-tmpfiles-clean.timer systemd-pstore.service systemd-firstboot.service
+	ldconfig.service systemd-update-done.service systemd-hwdb-update.service systemd-journal-catalog-update.service
+	systemd-random-seed.service systemd-logind.service)
+
+populate()
+{
+	local unit
+
+	install "$TOOLS/hot" "$ROOT/usr/local/sbin/"
+	echo guest >"$ROOT/etc/hostname"
+	tr -d - </proc/sys/kernel/random/uuid >"$ROOT/etc/machine-id"
+	for unit in "${idle[@]}"; do
+		ln -sf /dev/null "$ROOT/etc/systemd/system/$unit"
+	done
+	chroot "$ROOT" systemctl --quiet enable bouncefs@var-lib-pool.service dependent.service exercise.service
+	# shorter than for real use
+	install -D -m 644 /dev/stdin "$ROOT/etc/systemd/system/bouncefs@var-lib-pool.service.d/test.conf" <<-END
+		[Service]
+		WatchdogSec=20
+	END
+}
+guest_disk "$TMP/root.ext4" populate
 truncate -s 1G "$TMP/pool.btrfs"
 mkfs.btrfs -q "$TMP/pool.btrfs"
 
-boot "$TMP/root.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
+boot "$RELEASE" "$TMP/root.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
 note "powered off $SECONDS s after the test began"
-! grep -q '^- FAIL' "$TMP/said.log" || die "something failed in the guest"
-grep -q '^- end' "$TMP/said.log" || die "the guest has not come to its end"
+verdict "$TMP/said.log"
 
 # what the power-off has left
 btrfs check --check-data-csum "$TMP/pool.btrfs" >/dev/null 2>&1 || die "the pool is not clean"

@@ -1,0 +1,23 @@
+#!/bin/bash
+# The bug that bouncefs exists for, and that it is gone: Debian's 6.1 kernel, whose Btrfs does nothing against it, and
+# 6.12, whose Btrfs does. The steps are in guest/usr/local/sbin/proof.
+# timeout: 600
+# alone
+. "${0%/*}/lib.sh"
+
+guest_base
+populate() { install "$TOOLS/"{race,hot,steps} "$ROOT/usr/local/sbin/" && cp "$TOOLS/libdie.so" "$ROOT/usr/local/lib/"; }
+guest_disk "$TMP/root.ext4" populate
+truncate -s 1G "$TMP/pool.btrfs"
+
+# prove RELEASE [APPEND]
+prove()
+{
+	note "$1"
+	APPEND="init=/usr/local/sbin/proof $2" boot "$1" "$TMP/root.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
+	verdict "$TMP/said.log"
+	note "$SECONDS s since the test began"
+}
+
+prove "$OLD_RELEASE" expect=broken
+prove "$RELEASE" ''
