@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "policy/log.h"
+#include "policy/probe.h"
 #include "policy/util.h"
 
 int image_table_init(struct image_table *table, unsigned size, struct image_record *records,
@@ -590,6 +591,7 @@ int image_reconfigure(struct image_table *table, struct image *image,
 		pthread_mutex_lock(&table->lock);
 		rc = put_into_effect(table, image, request, &settings);
 		pthread_mutex_unlock(&table->lock);
+		PROBE(mode_switched, image->key, settings.value[SETTING_CACHE], rc);
 	}
 	range_drop(&image->ranges, &held);
 	return rc < 0 ? rc : memcmp(&settings, &old, sizeof(settings)) != 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "policy/probe.h"
 #include "policy/util.h"
 
 #ifndef RWF_DONTCACHE
@@ -36,6 +37,8 @@ static void finish(struct io *io, int result)
 {
 	io->result = result;
 	count(io);
+	PROBE(request_done, io->kind, io->image->key, io->offset, io->result,
+	      io->lane->now - io->begun);
 	range_release(&io->image->ranges, &io->range);
 	io->done(io);
 }
@@ -614,6 +617,7 @@ void io_start(struct io *io)
 
 	io->retries = 0;
 	io->begun = io->lane->now;
+	PROBE(request_start, io->kind, io->image->key, io->offset, io->length);
 	io->resume.run = resume;
 	/* Whole pages, whatever the image's alignment is: it may be another one when the range is
 	 * granted. */

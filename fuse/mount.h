@@ -11,6 +11,7 @@
 #include "options.h"
 #include "policy.h"
 #include "protocol.h"
+#include "report.h"
 #include "state.h"
 #include "worker.h"
 
@@ -24,6 +25,7 @@ struct mount {
 	struct image_table images;
 	struct image_keeper image_keeper;
 	struct policy policy;
+	struct report report;
 	struct lane *lanes; /* one a worker */
 	struct worker *workers;
 	unsigned nworkers;

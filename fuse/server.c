@@ -22,6 +22,7 @@
 #include "mountpoint.h"
 #include "policy.h"
 #include "policy/log.h"
+#include "policy/probe.h"
 #include "policy/util.h"
 #include "process.h"
 #include "sandbox.h"
@@ -263,6 +264,8 @@ static int start_threads(struct mount *mount)
 
 	if (rc == 0)
 		rc = policy_start(mount);
+	if (rc == 0)
+		rc = reporter_start(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		lane_attend(&mount->lanes[i]);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++)
@@ -303,6 +306,7 @@ static void report_start(const struct mount *mount, bool taken_over)
 	bool survives = protocol_survives(&mount->protocol);
 
 	if (taken_over) {
+		PROBE(taken_over, file_count(mount));
 		log_info("took over %s with %u open files", mount->options.mountpoint,
 			 file_count(mount));
 	} else {
@@ -443,6 +447,7 @@ static void finish(struct mount *mount)
 	policy_stop(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		worker_stop(&mount->workers[i]);
+	reporter_stop(mount);
 	image_table_fini(&mount->images);
 	uring_meta_fini(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++) {

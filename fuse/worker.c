@@ -31,8 +31,10 @@ static void reply(struct request *request, int error, const void *data, size_t l
 		protocol_reply(request->worker->dev.fd, request->unique, error, data, length);
 }
 
-static void done(struct request *request)
+static void done(struct request *request, int error)
 {
+	if (error < 0)
+		report_failure(request->worker->mount, &request->io, error);
 	atomic_store_explicit(request->executing, 0, memory_order_relaxed);
 	request->worker->executing--;
 	if (!request->queue)
@@ -49,7 +51,7 @@ static void done_read(struct io *io)
 		reply(request, io->result, NULL, 0);
 	else
 		reply(request, 0, io->data, io->result);
-	done(request);
+	done(request, io->result);
 }
 
 static void done_write(struct io *io)
@@ -61,7 +63,7 @@ static void done_write(struct io *io)
 		reply(request, io->result, NULL, 0);
 	else
 		reply(request, 0, &out, sizeof(out));
-	done(request);
+	done(request, io->result);
 }
 
 /* An error that fsync returned is gone for the next one: all openers of the image must hear of it,
@@ -78,7 +80,7 @@ static void done_fsync(struct io *io)
 	/* Not before: if we die in between, the one that is asked again shall tell it. */
 	atomic_store(&file->error_seen, heard);
 	image_told(io->image, heard);
-	done(request);
+	done(request, error);
 }
 
 /* Starts what SLOT's message asks of FILE; -errno if it makes no sense. */
