@@ -161,7 +161,7 @@ static void examine_promises(const struct ctl_mount *mount, const struct record 
 	wanted = record_get(r, "transport-wanted");
 	if (record_has(r, "transport-wanted") && strcmp(wanted, record_get(r, "transport")))
 		find(PROBLEM, mount->point,
-		     "modprobe fuse enable_uring=1 (Linux 6.14 or later), then mount again",
+		     "echo Y >/sys/module/fuse/parameters/enable_uring (Linux 6.14), mount again",
 		     "transport=%s was asked for, %s is in use", wanted,
 		     record_get(r, "transport"));
 }
