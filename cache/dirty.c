@@ -16,10 +16,35 @@ static bool too_far(const struct dirty *dirty, const struct dirty_wait *wait)
 	return wait->end > dirty->clean + dirty->limit / 2;
 }
 
+static void widen(struct dirty_span *span, struct dirty_span more)
+{
+	if (more.from == more.to)
+		return;
+	if (span->from == span->to)
+		*span = more;
+	span->from = MIN(span->from, more.from);
+	span->to = MAX(span->to, more.to);
+}
+
+static void cover(struct dirty *dirty)
+{
+	widen(&dirty->at_risk, dirty->uncovered);
+	dirty->uncovered = (struct dirty_span){0};
+	dirty->covered = dirty->written;
+}
+
+static void clean_up_to(struct dirty *dirty, uint64_t mark)
+{
+	dirty->clean = MAX(dirty->clean, mark);
+	if (mark >= dirty->covered)
+		dirty->at_risk = (struct dirty_span){0};
+}
+
 static void begin_sync(struct dirty *dirty)
 {
 	dirty->syncing = true;
 	dirty->sync_mark = dirty->started = dirty->written;
+	cover(dirty);
 }
 
 static void enqueue(struct dirty *dirty, struct dirty_wait *wait)
@@ -39,12 +64,13 @@ static struct dirty_wait *dequeue(struct dirty *dirty)
 	return wait;
 }
 
-enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes, struct dirty_wait *wait)
+enum dirty_action dirty_add(struct dirty *dirty, struct dirty_span span, struct dirty_wait *wait)
 {
 	enum dirty_action action = DIRTY_GO_ON;
 
 	pthread_mutex_lock(&dirty->lock);
-	wait->end = dirty->written += bytes;
+	wait->end = dirty->written += span.to - span.from;
+	widen(&dirty->uncovered, span);
 	if (too_far(dirty, wait) && dirty->syncing) {
 		enqueue(dirty, wait);
 		action = DIRTY_WAIT;
@@ -77,7 +103,7 @@ void dirty_synced(struct dirty *dirty)
 	struct dirty_wait *released, *next_syncer = NULL;
 
 	pthread_mutex_lock(&dirty->lock);
-	dirty->clean = MAX(dirty->clean, dirty->sync_mark);
+	clean_up_to(dirty, dirty->sync_mark);
 	released = take_released(dirty);
 	dirty->syncing = false;
 	if (dirty->first) {
@@ -101,6 +127,7 @@ uint64_t dirty_mark(struct dirty *dirty)
 
 	pthread_mutex_lock(&dirty->lock);
 	mark = dirty->written;
+	cover(dirty);
 	pthread_mutex_unlock(&dirty->lock);
 	return mark;
 }
@@ -108,8 +135,20 @@ uint64_t dirty_mark(struct dirty *dirty)
 void dirty_cleaned(struct dirty *dirty, uint64_t mark)
 {
 	pthread_mutex_lock(&dirty->lock);
-	dirty->clean = MAX(dirty->clean, mark);
+	clean_up_to(dirty, mark);
 	pthread_mutex_unlock(&dirty->lock);
+}
+
+struct dirty_span dirty_lost(struct dirty *dirty)
+{
+	struct dirty_span lost;
+
+	pthread_mutex_lock(&dirty->lock);
+	cover(dirty);
+	lost = dirty->at_risk;
+	dirty->at_risk = (struct dirty_span){0};
+	pthread_mutex_unlock(&dirty->lock);
+	return lost;
 }
 
 uint64_t dirty_outstanding(struct dirty *dirty)

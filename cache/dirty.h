@@ -24,6 +24,11 @@ struct dirty_wait {
 	void (*go_on)(struct dirty_wait *wait, bool sync);
 };
 
+/* Bytes of the image; empty where from == to. */
+struct dirty_span {
+	uint64_t from, to;
+};
+
 struct dirty {
 	pthread_mutex_t lock;
 	uint64_t limit; /* bytes; 0: unbounded */
@@ -31,6 +36,10 @@ struct dirty {
 	bool syncing;
 	uint64_t sync_mark; /* the sync under way covers everything before it */
 	struct dirty_wait *first, **last;
+	/* Where the writes were that no sync covers, and those that one covers that was begun at
+	 * `covered` and has not succeeded yet. */
+	struct dirty_span uncovered, at_risk;
+	uint64_t covered;
 };
 
 void dirty_init(struct dirty *dirty);
@@ -42,11 +51,14 @@ enum dirty_action {
 	DIRTY_WAIT,  /* WAIT->go_on will be called */
 };
 
-/* BYTES were written: what their writer has to do before it answers. WAIT->go_on is set. */
-enum dirty_action dirty_add(struct dirty *dirty, uint64_t bytes, struct dirty_wait *wait);
+/* SPAN was written: what its writer has to do before it answers. WAIT->go_on is set. */
+enum dirty_action dirty_add(struct dirty *dirty, struct dirty_span span, struct dirty_wait *wait);
 
-/* The sync has ended; who failed has told of the error elsewhere. */
+/* The sync has ended; who failed has told of the error elsewhere, and took the loss before. */
 void dirty_synced(struct dirty *dirty);
+
+/* A sync has failed: between which bytes data may be lost. Empty: nothing was written since. */
+struct dirty_span dirty_lost(struct dirty *dirty);
 
 /* Where the line ends now; and somebody else's sync, begun then, has succeeded. */
 uint64_t dirty_mark(struct dirty *dirty);

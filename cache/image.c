@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -670,10 +671,29 @@ void image_sync_begin(struct image *image)
 	atomic_fetch_add(&image->record->syncing, 1);
 }
 
+/* Nobody else knows by then which of the data that were answered for are gone. */
+static void log_loss(struct image *image, int error)
+{
+	struct dirty_span lost = dirty_lost(&image->dirty);
+	char link[32], path[PATH_MAX] = "";
+	struct log_where where = {.image = path, .offset = lost.from, .error = -error};
+
+	if (lost.from == lost.to)
+		return;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", image->cached_fd);
+	if (readlink(link, path, sizeof(path) - 1) < 0)
+		*path = '?';
+	log_at(LOG_LEVEL_ERROR, &where,
+	       "%s: writeback failed: what was written between bytes %lu and %lu may be lost: %s",
+	       path, (unsigned long)lost.from, (unsigned long)lost.to, strerror(-error));
+}
+
 void image_sync_end(struct image *image, int result)
 {
-	if (result < 0)
+	if (result < 0) {
 		image_remember_error(image, result);
+		log_loss(image, result);
+	}
 	atomic_fetch_sub(&image->record->syncing, 1);
 }
 

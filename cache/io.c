@@ -265,8 +265,8 @@ static void waited(struct dirty_wait *wait, bool sync)
 /* All data is in the page cache: does its writer have to see to writeback before it is answered? */
 static void bound_dirty(struct io *io)
 {
-	uint64_t pages =
-		align_up(io->offset + io->length, SLOT_PAGE) - align_down(io->offset, SLOT_PAGE);
+	struct dirty_span pages = {align_down(io->offset, SLOT_PAGE),
+				   align_up(io->offset + io->length, SLOT_PAGE)};
 
 	io->wait.go_on = waited;
 	switch (dirty_add(&io->image->dirty, pages, &io->wait)) {

@@ -20,11 +20,12 @@
  *		delay MS	for so long; newer requests pass
  *		fail ERRNO	EIO, ENOSPC, EDQUOT, EINTR, EAGAIN or a number
  *		short BYTES	reads and writes do no more than this and say so
- *	OP	read write fsync fallocate truncate open any
+ *	OP	read write fsync fallocate truncate open; meta: what changes names, and
+ *		attributes; stat: look-ups; any
  *	CONDITION
  *		file=NAME	the last part of the file's name
  *		at=FROM-TO	touches these bytes (k, m, g allowed; TO is not included);
- *				never true of fsync and open, which have no range
+ *				true of read, write, fallocate and truncate only
  *		byte=C		a write whose data begin with the character C
  *		times=N		the next N of them, then the rule is spent
  *		after=N		lets N of them pass first
@@ -59,9 +60,19 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define CTL "/ctl"
 
-enum op { OP_READ, OP_WRITE, OP_FSYNC, OP_FALLOCATE, OP_TRUNCATE, OP_OPEN, OP_ANY };
-static const char *const op_names[] = {"read",	   "write", "fsync", "fallocate",
-				       "truncate", "open",  "any"};
+enum op {
+	OP_READ,
+	OP_WRITE,
+	OP_FSYNC,
+	OP_FALLOCATE,
+	OP_TRUNCATE,
+	OP_OPEN,
+	OP_META,
+	OP_STAT,
+	OP_ANY
+};
+static const char *const op_names[] = {"read", "write", "fsync", "fallocate", "truncate",
+				       "open", "meta",	"stat",	 "any"};
 
 enum action { HOLD, DELAY, FAIL, SHORT };
 
@@ -407,12 +418,30 @@ static int result(int ret)
 	return ret == -1 ? -errno : ret;
 }
 
+/* Without a range: of PATH, or of what is open where there is no path. */
+static int suffer_unranged(enum op op, const char *path, struct fuse_file_info *fi)
+{
+	struct request q = {.op = op, .name = fi ? file_of(fi)->name : last_part(path)};
+
+	return suffer(&q);
+}
+
+static int suffer_meta(const char *path)
+{
+	return suffer_unranged(OP_META, path, NULL);
+}
+
 static int st_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 {
+	int ret;
+
 	if (fi ? file_of(fi)->fd < 0 : !strcmp(path, CTL)) {
 		*st = (struct stat){.st_mode = S_IFREG | 0600, .st_nlink = 1};
 		return 0;
 	}
+	ret = suffer_unranged(OP_STAT, path, fi);
+	if (ret < 0)
+		return ret;
 	if (fi)
 		return result(fstat(file_of(fi)->fd, st));
 	return result(fstatat(below, rel(path), st, AT_SYMLINK_NOFOLLOW));
@@ -448,46 +477,82 @@ static int st_readlink(const char *path, char *buf, size_t size)
 
 static int st_mknod(const char *path, mode_t mode, dev_t dev)
 {
+	int ret = suffer_meta(path);
+
+	if (ret < 0)
+		return ret;
 	return result(mknodat(below, rel(path), mode, dev));
 }
 
 static int st_mkdir(const char *path, mode_t mode)
 {
+	int ret = suffer_meta(path);
+
+	if (ret < 0)
+		return ret;
 	return result(mkdirat(below, rel(path), mode));
 }
 
 static int st_symlink(const char *target, const char *path)
 {
+	int ret = suffer_meta(path);
+
+	if (ret < 0)
+		return ret;
 	return result(symlinkat(target, below, rel(path)));
 }
 
 static int st_link(const char *from, const char *to)
 {
+	int ret = suffer_meta(to);
+
+	if (ret < 0)
+		return ret;
 	return result(linkat(below, rel(from), below, rel(to), 0));
 }
 
 static int st_unlink(const char *path)
 {
+	int ret = suffer_meta(path);
+
+	if (ret < 0)
+		return ret;
 	return result(unlinkat(below, rel(path), 0));
 }
 
 static int st_rmdir(const char *path)
 {
+	int ret = suffer_meta(path);
+
+	if (ret < 0)
+		return ret;
 	return result(unlinkat(below, rel(path), AT_REMOVEDIR));
 }
 
 static int st_rename(const char *from, const char *to, unsigned int flags)
 {
+	int ret = suffer_meta(to);
+
+	if (ret < 0)
+		return ret;
 	return result(renameat2(below, rel(from), below, rel(to), flags));
 }
 
 static int st_chmod(const char *path, mode_t mode, struct fuse_file_info *fi)
 {
+	int ret = suffer_unranged(OP_META, path, fi);
+
+	if (ret < 0)
+		return ret;
 	return result(fi ? fchmod(file_of(fi)->fd, mode) : fchmodat(below, rel(path), mode, 0));
 }
 
 static int st_chown(const char *path, uid_t uid, gid_t gid, struct fuse_file_info *fi)
 {
+	int ret = suffer_unranged(OP_META, path, fi);
+
+	if (ret < 0)
+		return ret;
 	if (fi)
 		return result(fchown(file_of(fi)->fd, uid, gid));
 	return result(fchownat(below, rel(path), uid, gid, AT_SYMLINK_NOFOLLOW));
@@ -495,6 +560,10 @@ static int st_chown(const char *path, uid_t uid, gid_t gid, struct fuse_file_inf
 
 static int st_utimens(const char *path, const struct timespec tv[2], struct fuse_file_info *fi)
 {
+	int ret = suffer_unranged(OP_META, path, fi);
+
+	if (ret < 0)
+		return ret;
 	if (fi)
 		return result(futimens(file_of(fi)->fd, tv));
 	return result(utimensat(below, rel(path), tv, AT_SYMLINK_NOFOLLOW));
@@ -510,28 +579,40 @@ static int st_setxattr(const char *path, const char *name, const char *value, si
 		       int flags)
 {
 	char buf[PATH_MAX];
+	int ret = suffer_meta(path);
 
+	if (ret < 0)
+		return ret;
 	return result(lsetxattr(proc_path(path, buf), name, value, size, flags));
 }
 
 static int st_getxattr(const char *path, const char *name, char *value, size_t size)
 {
 	char buf[PATH_MAX];
+	int ret = suffer_meta(path);
 
+	if (ret < 0)
+		return ret;
 	return result(lgetxattr(proc_path(path, buf), name, value, size));
 }
 
 static int st_listxattr(const char *path, char *list, size_t size)
 {
 	char buf[PATH_MAX];
+	int ret = suffer_meta(path);
 
+	if (ret < 0)
+		return ret;
 	return result(llistxattr(proc_path(path, buf), list, size));
 }
 
 static int st_removexattr(const char *path, const char *name)
 {
 	char buf[PATH_MAX];
+	int ret = suffer_meta(path);
 
+	if (ret < 0)
+		return ret;
 	return result(lremovexattr(proc_path(path, buf), name));
 }
 

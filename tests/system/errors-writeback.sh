@@ -32,6 +32,9 @@ for file in "$POOL/a.img" "$MNT/a.img"; do
 done
 unbounce "$MNT"
 
+# what was answered for and is lost is known
+like "the log" "$(cat "$TMP/bouncefs.log")" "*pool.xfs/a.img: writeback failed: *between bytes 65536 and 131072 may be lost*"
+
 note "cache=none"
 bounce "$POOL" "$MNT" cache=none
 ctl fail EIO write byte=E

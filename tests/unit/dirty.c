@@ -33,7 +33,7 @@ static void note_go_on(struct dirty_wait *wait, bool sync)
 static enum dirty_action add(struct writer *w, uint64_t bytes)
 {
 	*w = (struct writer){.wait.go_on = note_go_on};
-	return dirty_add(&dirty, bytes, &w->wait);
+	return dirty_add(&dirty, (struct dirty_span){0, bytes}, &w->wait);
 }
 
 static int setup(void **state)
@@ -137,7 +137,8 @@ static void *write_much(void *arg)
 	(void)arg;
 	sem_init(&w.answered, 0, 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		enum dirty_action action = dirty_add(&dirty, i % 50, &w.wait);
+		enum dirty_action action =
+			dirty_add(&dirty, (struct dirty_span){0, i % 50}, &w.wait);
 
 		if (action == DIRTY_WAIT) {
 			while (sem_wait(&w.answered) < 0)
@@ -153,6 +154,48 @@ static void *write_much(void *arg)
 	}
 	sem_destroy(&w.answered);
 	return NULL;
+}
+
+static bool lost(uint64_t from, uint64_t to)
+{
+	struct dirty_span span = dirty_lost(&dirty);
+
+	return span.from == from && span.to == to;
+}
+
+static void wrote(uint64_t from, uint64_t to)
+{
+	struct dirty_wait wait;
+
+	dirty_add(&dirty, (struct dirty_span){from, to}, &wait);
+}
+
+/* What a failed sync may have lost is what no sync has covered: nothing older, and all of it. */
+static void test_lost(void **state)
+{
+	uint64_t mark, later;
+
+	(void)state;
+	assert_true(lost(0, 0));
+	wrote(8, 9);
+	wrote(4, 5);
+	assert_true(lost(4, 9));
+	assert_true(lost(0, 0));
+	wrote(1, 2);
+	mark = dirty_mark(&dirty);
+	dirty_cleaned(&dirty, mark);
+	wrote(3, 4);
+	mark = dirty_mark(&dirty);
+	wrote(6, 7);
+	assert_true(lost(3, 7));
+	wrote(1, 2);
+	mark = dirty_mark(&dirty);
+	wrote(3, 4);
+	later = dirty_mark(&dirty);
+	dirty_cleaned(&dirty, mark); /* the later one may still fail for what this one covered */
+	assert_true(lost(1, 4));
+	dirty_cleaned(&dirty, later);
+	assert_true(lost(0, 0));
 }
 
 static void test_threads(void **state)
@@ -177,6 +220,7 @@ int main(void)
 		cmocka_unit_test_setup(test_start, setup),
 		cmocka_unit_test_setup(test_sync, setup),
 		cmocka_unit_test_setup(test_mark, setup),
+		cmocka_unit_test_setup(test_lost, setup),
 		cmocka_unit_test_setup(test_threads, setup),
 	};
 
