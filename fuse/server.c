@@ -210,12 +210,13 @@ static int mount_taken_over(struct mount *mount)
 	rc = takeover_wait(watchdog_ms());
 	if (rc == 0)
 		rc = state_open(&mount->state, keep_get("state"));
-	if (rc == 0 && protocol_has_uring(&mount->state.header->protocol)) {
-		keep_notify("X_BOUNCEFS_RESEND=0");
-		rc = -EOPNOTSUPP;
-	}
 	if (rc < 0)
 		return complain(rc, "take-over: state");
+	if (protocol_has_uring(&mount->state.header->protocol)) {
+		log_err("a mount with transport=io_uring is not taken over");
+		keep_notify("X_BOUNCEFS_RESEND=0");
+		return -EOPNOTSUPP;
+	}
 	mount->protocol = mount->state.header->protocol;
 	mount->nworkers = mount->state.header->workers;
 	for (unsigned i = 0; i < mount->nworkers; i++) {

@@ -203,7 +203,30 @@ bounce()
 	mkdir -p "$2"
 	"$BOUNCEFS" -o "log=$TMP/bouncefs.log${3:+,$3}" "$1" "$2"
 	defer unbounce "$2"
+	[ -z "${TRANSPORT:-}" ] || grep -q "transport $TRANSPORT" "$TMP/bouncefs.log"
 }
+
+# rings Y|N: the kernel offers FUSE over io_uring, or does not, until the test ends. Tests that want the
+# same may run at the same time.
+rings()
+{
+	[ -e "$RINGS" ] || skip "no FUSE over io_uring"
+	exec {rings_lock}<"$RINGS"
+	flock "$([ "$1" = Y ] && echo -s || echo -x)" "$rings_lock"
+	(set -C; cat "$RINGS" >"$STATE/rings") 2>/dev/null || true # as it was before all tests
+	echo "$1" >"$RINGS"
+	defer unring "$rings_lock"
+}
+RINGS=/sys/module/fuse/parameters/enable_uring
+unring() { ! flock -nx "$1" || cat "$STATE/rings" >"$RINGS"; }
+
+# TRANSPORT=io_uring in the environment: all mounts are made so
+if [ "${TRANSPORT:-}" = io_uring ]; then
+	rings Y
+	printf '#!/bin/sh\nexec "%s" -o transport=io_uring "$@"\n' "$BOUNCEFS" >"$TMP/bouncefs"
+	chmod +x "$TMP/bouncefs"
+	BOUNCEFS=$TMP/bouncefs
+fi
 
 no_daemon() { [ -z "$(pgrep -x bouncefs)" ]; }
 

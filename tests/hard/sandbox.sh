@@ -72,3 +72,12 @@ is "status" "$(said)" none
 is "system calls" "$(probed calls)" all
 like "decided by arguments" "$(probed arguments)" "*socket-inet*"
 is "ring operations" "$(probed operations)" "$OPERATIONS"
+unbounce "$MNT"
+
+note "over rings, commands to drivers and nothing else"
+rm "$PROBE"
+rings Y
+bounce "$POOL" "$MNT" transport=io_uring
+within 20 ended
+is "system calls" "$(probed calls | sorted)" "$(sorted <<<"$CALLS")"
+is "ring operations" "$(probed operations)" "$OPERATIONS 46"
