@@ -62,31 +62,14 @@ static struct file *reserve(struct mount *mount)
 	return NULL;
 }
 
-struct file *file_opened_by(struct mount *mount, uint64_t unique)
-{
-	if (!(unique & FUSE_UNIQUE_RESEND))
-		return NULL;
-	for (uint32_t i = 0; i < FILES_MAX; i++) {
-		struct file *file = &mount->state.files[i];
-
-		if (atomic_load(&file->id) && file->unique == (unique & ~FUSE_UNIQUE_RESEND))
-			return file;
-	}
-	return NULL;
-}
-
 int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique, uint64_t *id)
 {
 	struct node_opener opener = {mount, node};
 	struct image_request request;
 	struct image *image;
-	struct file *file = file_opened_by(mount, unique);
+	struct file *file;
 	int rc;
 
-	if (file) {
-		*id = atomic_load(&file->id);
-		return 0;
-	}
 	file_image_request(&opener, flags, &request);
 	rc = image_open(&mount->images, &request, &image);
 	if (rc < 0)
@@ -98,10 +81,10 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique
 		image_close(&mount->images, image, request.write);
 		return -ENFILE;
 	}
-	file->unique = unique & ~FUSE_UNIQUE_RESEND;
+	file->unique = unique;
 	file->node = request.key;
 	file->image = image->index;
-	file->flags = FILE_UNTOLD | (request.write ? FILE_WRITER : 0);
+	file->flags = request.write ? FILE_WRITER : 0;
 	file->error_seen = atomic_load(&image->record->error_seq);
 	if (atomic_fetch_and(&node->flags, ~NODE_ERROR) & NODE_ERROR)
 		image_remember_error(image, -EIO);
@@ -113,7 +96,10 @@ int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique
 
 void file_told(struct mount *mount, uint64_t id)
 {
-	file_get(&mount->state, id)->flags &= ~FILE_UNTOLD;
+	struct file *file = file_get(&mount->state, id);
+
+	if (file) /* it may be closed already */
+		atomic_store(&file->unique, 0);
 }
 
 void file_close(struct mount *mount, uint64_t id)
@@ -205,11 +191,23 @@ static void lose_files(struct mount *mount, unsigned index, int error)
 	atomic_store(&mount->state.images[index].key, 0);
 }
 
-/* Its opener does not know it: nobody will ever close it. */
-static void drop_untold(struct mount *mount, struct file *file)
+/* Whether FILE's opener does not know it; asked of the kernel if the predecessor could not tell. */
+static bool is_untold(const struct mount *mount, struct file *file)
+{
+	uint64_t unique = atomic_load(&file->unique);
+
+	for (unsigned i = 0; unique && i < mount->nworkers; i++)
+		if (protocol_waits(mount->clones[i], unique))
+			return true;
+	atomic_store(&file->unique, 0);
+	return false;
+}
+
+static void drop(struct mount *mount, struct file *file)
 {
 	struct node *node = node_get(&mount->nodes, file->node);
 
+	/* The error that this OPEN was to bring to somebody's FSYNC. */
 	if (node && atomic_load(&mount->state.images[file->image].error_seq) != file->error_seen)
 		atomic_fetch_or(&node->flags, NODE_ERROR);
 	atomic_store(&file->id, 0);
@@ -228,8 +226,8 @@ int file_restore(struct mount *mount)
 
 		if (id == FILE_RESERVED || (id && file->image >= mount->images.size)) {
 			atomic_store(&file->id, 0);
-		} else if (id && file->flags & FILE_UNTOLD) {
-			drop_untold(mount, file);
+		} else if (id && is_untold(mount, file)) {
+			drop(mount, file);
 		} else if (id) {
 			uint32_t *told = &users[file->image].error_told;
 

@@ -10,18 +10,16 @@
 struct mount;
 struct image;
 
-/* Opens NODE for a caller that gave open(2) FLAGS. Returns its fh in *ID: the same one if request
- * UNIQUE has been served by a predecessor that may not have answered it any more. -errno. */
+/* Opens NODE for a caller that gave open(2) FLAGS, in request UNIQUE. Returns its fh in *ID.
+ * -errno. */
 int file_open(struct mount *mount, struct node *node, int flags, uint64_t unique, uint64_t *id);
 
-/* Call before the answer that names it. A file that no answer named ends with this process: its
- * opener is asking again, or was killed and will neither ask nor close it. */
+/* Call when the answer that names it has been sent. */
 void file_told(struct mount *mount, uint64_t id);
 
-/* The file that request UNIQUE opened in an earlier life; NULL if it did not come so far. */
-struct file *file_opened_by(struct mount *mount, uint64_t unique);
-
-/* Takes over what a predecessor had open. -errno. */
+/* Takes over what a predecessor had open, but for what no answer has named: its opener is going to
+ * ask again, or was killed and would never close it. Call before the requests are sent again.
+ * -errno. */
 int file_restore(struct mount *mount);
 
 /* An fh that is not open (any more) is no error: RELEASE may come twice. An error that no FSYNC

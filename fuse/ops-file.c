@@ -49,7 +49,6 @@ void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh)
 	const struct image *image = image_at(&mount->images, file_get(&mount->state, fh)->image);
 	int32_t backing = backing_of(mount, fh);
 
-	file_told(mount, fh);
 	*out = (struct fuse_open_out){
 		.fh = fh,
 		.open_flags = FOPEN_NOFLUSH,
@@ -79,6 +78,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	/* Nobody waits for it any more, and so nobody will close it. */
 	if (fuse_reply_buf(req, (char *)&out, sizeof(out)) == -ENOENT)
 		file_close(mount, fh);
+	else
+		file_told(mount, fh);
 }
 
 /* FD is a new file, open: gives it a node and an fh. */
@@ -149,29 +150,26 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		fuse_reply_err(req, -rc);
 	else if (fuse_reply_buf(req, (char *)&out, sizeof(out)) == -ENOENT)
 		take_back(mount, &out);
+	else
+		file_told(mount, out.open.fh);
 	intent_end(&intent);
 }
 
-/* A predecessor's temporary file is gone with its descriptor unless it came to be an open file. */
+/* A predecessor's temporary file is gone with its descriptors. */
 static int make_tmpfile(struct mount *mount, const struct fuse_in_header *header,
 			const struct fuse_create_in *in, struct entry_open_out *out)
 {
 	_cleanup_close_ int dir =
 		node_open_id(&mount->nodes, header->nodeid, O_RDONLY | O_DIRECTORY);
-	struct file *file = file_opened_by(mount, header->unique);
 	_cleanup_close_ int fd = -1;
 	struct image *image;
 	int rc;
 
 	if (dir < 0)
 		return dir;
-	if (file) {
-		fd = fcntl(image_at(&mount->images, file->image)->cached_fd, F_DUPFD_CLOEXEC, 0);
-	} else {
-		caller_enter(header->uid, header->gid, in->umask);
-		fd = openat(dir, ".", (in->flags & CREATE_FLAGS) | O_TMPFILE | O_CLOEXEC, in->mode);
-		caller_leave();
-	}
+	caller_enter(header->uid, header->gid, in->umask);
+	fd = openat(dir, ".", (in->flags & CREATE_FLAGS) | O_TMPFILE | O_CLOEXEC, in->mode);
+	caller_leave();
 	if (fd < 0)
 		return -errno;
 	rc = adopt(mount, fd, "", in->flags, out);
@@ -197,6 +195,8 @@ void raw_tmpfile(struct mount *mount, const struct meta_message *message)
 		rc = make_tmpfile(mount, header, in, &out);
 	if (raw_reply(message, MIN(rc, 0), &out, rc < 0 ? 0 : sizeof(out)) == -ENOENT && rc == 0)
 		take_back(mount, &out);
+	else if (rc == 0)
+		file_told(mount, out.open.fh);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

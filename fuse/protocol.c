@@ -210,6 +210,14 @@ int protocol_reply(int device_fd, uint64_t unique, int error, const void *data, 
 	return rc;
 }
 
+bool protocol_waits(int device_fd, uint64_t unique)
+{
+	/* The answer to an interrupt of it, saying that there is nothing to say. */
+	struct fuse_out_header header = {.len = sizeof(header), .unique = unique | 1};
+
+	return write(device_fd, &header, sizeof(header)) == sizeof(header);
+}
+
 const char *protocol_opcode(unsigned opcode)
 {
 	static const char *const names[] = {

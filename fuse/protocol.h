@@ -66,6 +66,9 @@ static inline bool protocol_survives(const struct protocol *protocol)
  */
 int protocol_reply(int device_fd, uint64_t unique, int error, const void *data, size_t length);
 
+/* Whether request UNIQUE, read from DEVICE_FD by a predecessor, still waits for its answer. */
+bool protocol_waits(int device_fd, uint64_t unique);
+
 /* The name of a request, for messages. */
 const char *protocol_opcode(unsigned opcode);
 

@@ -54,7 +54,7 @@ struct device {
 /* One open regular file: what an fh stands for. */
 struct file {
 	_Atomic uint64_t id;	 /* the fh */
-	_Atomic uint64_t unique; /* of the request that opened it: a resent one gets the same fh */
+	_Atomic uint64_t unique; /* of the request that opened it, until it has been answered */
 	uint64_t node;		 /* node id */
 	uint32_t image;		 /* index in the image table */
 	uint32_t flags;		 /* FILE_* */
@@ -64,7 +64,6 @@ struct file {
 };
 
 #define FILE_WRITER (1u << 0)
-#define FILE_UNTOLD (1u << 1) /* no answer has named it yet: its opener does not know it */
 
 /* What a name led to before an operation that must not be done twice. */
 struct name_before {

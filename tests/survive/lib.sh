@@ -71,13 +71,14 @@ dying()
 	chmod +x "$BOUNCEFS"
 }
 
-# arm keeper|main|meta N [TIMES]: those threads' process dies after their Nth call, so many times in
-# a row (1); 0: it lives
+# arm keeper|main|meta N [TIMES [CALL]]: those threads' process dies after their Nth call (of that
+# name), so many times in a row (1); 0: it lives
 arm()
 {
 	local who
 	case $1 in keeper) who=1 ;; main) who=2 ;; meta) who=3 ;; esac
 	# struct die, in the byte order of this machine
+	perl -e 'print pack("a24", @ARGV)' "${4:-}" | dd of="$DIE" bs=1 seek=44 conv=notrunc status=none
 	perl -e 'print pack("l4", @ARGV)' "$2" "$2" $((${3:-1} - 1)) "$who" 1<>"$DIE"
 }
 

@@ -50,7 +50,8 @@ static void step(const char *call)
 {
 	int saved = errno;
 
-	if (die && die->steps > 0 && die->who == me() && atomic_fetch_sub(&die->steps, 1) == 1) {
+	if (die && die->steps > 0 && die->who == me() &&
+	    (!*die->only || !strcmp(die->only, call)) && atomic_fetch_sub(&die->steps, 1) == 1) {
 		snprintf(die->call, sizeof(die->call), "%s", call);
 		die->deaths++;
 		die->steps = die->more > 0 ? die->again : 0;
@@ -115,6 +116,15 @@ int pthread_setname_np(pthread_t thread, const char *name)
 		step(#name);                             \
 		return result;                           \
 	}
+
+/* libfuse's, and a step before the answer is sent. */
+int fuse_reply_buf(void *req, const char *buf, size_t n)
+{
+	int (*real)(void *req, const char *buf, size_t n) = dlsym(RTLD_NEXT, "fuse_reply_buf");
+
+	step("fuse_reply_buf");
+	return real(req, buf, n);
+}
 
 /* clang-format off */
 STEP_VARIADIC(open, flags, (const char *path, int flags, ...), (path, flags, more))

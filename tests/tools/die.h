@@ -17,4 +17,5 @@ struct die {
 	atomic_int who;
 	atomic_int deaths;
 	char call[24]; /* the last one before a death */
+	char only[24]; /* count calls of this name only; empty: all */
 };
