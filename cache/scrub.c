@@ -54,15 +54,17 @@ static double now(void)
  */
 static bool find_data(const struct scrub *s, uint64_t at, uint64_t *start, uint64_t *end)
 {
-	off_t data = lseek(s->fd, at, SEEK_DATA), hole;
+	off_t data = lseek(s->fd, at, SEEK_DATA), hole = -1;
 
 	if (data < 0 && errno == ENXIO)
 		return false;
-	if (data < 0) /* it knows no holes */
+	if (data >= 0)
+		hole = lseek(s->fd, data, SEEK_HOLE);
+	else /* it knows no holes, or cannot read where they are */
 		data = at;
-	hole = lseek(s->fd, data, SEEK_HOLE);
 	*start = align_down(data, BLOCK);
 	*end = align_up(hole < 0 ? s->step->size : (uint64_t)hole, BLOCK);
+	*end = MAX(*end, *start + BLOCK); /* a hole may have been punched just now */
 	return true;
 }
 

@@ -15,6 +15,8 @@
  *	release				everything that is held goes on, in the order of arrival
  *	clear				removes the rules, then release
  *	zero				sets the counters to 0
+ *	log FILE			from now on all that changes FILE, and each fsync of it, is
+ *also appended to FILE.log in DIRECTORY (log.h)
  *
  *	ACTION	hold		until `release`; newer requests pass
  *		delay MS	for so long; newer requests pass
@@ -36,7 +38,7 @@
  *let go.
  *
  * Reading ctl gives lines `NAME NUMBER`: the requests that arrived since `zero`, by OP, then `held`
- * (waiting now) and `faults` (requests that a rule decided).
+ * (waiting now) and `faults` (requests that a rule decided), and `logged` (entries of logs).
  */
 #define FUSE_USE_VERSION 312
 #include <ctype.h>
@@ -56,6 +58,8 @@
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "log.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define CTL "/ctl"
@@ -182,6 +186,60 @@ static ssize_t suffer(const struct request *q)
 		return value < len ? value : len;
 	}
 	return len;
+}
+
+/* ==== the log of one file ==== */
+
+static struct {
+	pthread_mutex_t
+		lock; /* also held while the file is changed: the log's order is the file's */
+	char file[64];
+	int fd;
+	unsigned long entries;
+} wal = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
+
+/* Begins what may be logged. */
+static bool log_begin(const char *name)
+{
+	bool logged;
+
+	pthread_mutex_lock(&wal.lock);
+	logged = wal.fd >= 0 && !strcmp(wal.file, name);
+	if (!logged)
+		pthread_mutex_unlock(&wal.lock);
+	return logged;
+}
+
+/* Ends what log_begin() began, and was done if RESULT is not negative. Returns RESULT. */
+static ssize_t log_end(bool logged, ssize_t result, enum log_op op, uint64_t offset,
+		       uint64_t length, const void *data)
+{
+	struct log_entry entry = {.op = op, .offset = offset, .length = length};
+
+	if (!logged)
+		return result;
+	if (result >= 0) {
+		if (write(wal.fd, &entry, sizeof(entry)) != sizeof(entry) ||
+		    (op == LOG_WRITE && write(wal.fd, data, length) != (ssize_t)length))
+			abort();
+		wal.entries++;
+	}
+	pthread_mutex_unlock(&wal.lock);
+	return result;
+}
+
+static int log_start(const char *name)
+{
+	char path[80];
+
+	if (!name || strlen(name) >= sizeof(wal.file) || wal.fd >= 0)
+		return -EINVAL;
+	snprintf(path, sizeof(path), "%s.log", name);
+	pthread_mutex_lock(&wal.lock);
+	strcpy(wal.file, name);
+	wal.fd = openat(below, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	pthread_mutex_unlock(&wal.lock);
+	return wal.fd < 0 ? -errno : 0;
 }
 
 /* ==== control ==== */
@@ -346,6 +404,8 @@ static int command(char *line)
 			plain[i].run();
 			return 0;
 		}
+	if (!strcmp(word, "log"))
+		return log_start(strtok_r(NULL, " ", &rest));
 	return add_rule(word, &rest);
 }
 
@@ -372,7 +432,7 @@ static int ctl_read(char *buf, size_t size, off_t off)
 	pthread_mutex_lock(&lock);
 	for (int i = 0; i < OP_ANY; i++)
 		n += sprintf(text + n, "%s %lu\n", op_names[i], requests[i]);
-	n += sprintf(text + n, "held %lu\nfaults %lu\n", held, faults);
+	n += sprintf(text + n, "held %lu\nfaults %lu\nlogged %lu\n", held, faults, wal.entries);
 	pthread_mutex_unlock(&lock);
 	if (off >= n)
 		return 0;
@@ -684,13 +744,18 @@ static int st_write(const char *path, const char *buf, size_t size, off_t off,
 {
 	struct file *f = file_of(fi);
 	struct request q = {OP_WRITE, f->name, off, off + size, buf};
+	bool logged;
 	ssize_t len;
 
 	(void)path;
 	if (f->fd < 0)
 		return ctl_write(buf, size);
 	len = suffer(&q);
-	return len < 0 ? len : result(pwrite(f->fd, buf, len, off));
+	if (len < 0)
+		return len;
+	logged = log_begin(f->name);
+	len = result(pwrite(f->fd, buf, len, off));
+	return log_end(logged, len, LOG_WRITE, off, len, buf);
 }
 
 static int st_fsync(const char *path, int datasync, struct fuse_file_info *fi)
@@ -699,7 +764,9 @@ static int st_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 	struct request q = {.op = OP_FSYNC, .name = f->name};
 
 	(void)path, (void)datasync; /* memory is as stable as it gets */
-	return f->fd < 0 ? 0 : suffer(&q);
+	if (f->fd < 0)
+		return 0;
+	return log_end(log_begin(f->name), suffer(&q), LOG_FLUSH, 0, 0, NULL);
 }
 
 static int st_fallocate(const char *path, int mode, off_t off, off_t len, struct fuse_file_info *fi)
@@ -707,9 +774,14 @@ static int st_fallocate(const char *path, int mode, off_t off, off_t len, struct
 	struct file *f = file_of(fi);
 	struct request q = {OP_FALLOCATE, f->name, off, off + len, NULL};
 	ssize_t ret = suffer(&q);
+	bool logged;
 
 	(void)path;
-	return ret < 0 ? ret : result(fallocate(f->fd, mode, off, len));
+	if (ret < 0)
+		return ret;
+	logged = log_begin(f->name);
+	ret = result(fallocate(f->fd, mode, off, len));
+	return log_end(logged, ret, LOG_ZERO, off, mode & ~FALLOC_FL_KEEP_SIZE ? len : 0, NULL);
 }
 
 static int st_truncate(const char *path, off_t size, struct fuse_file_info *fi)
