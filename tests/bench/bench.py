@@ -11,6 +11,7 @@ import pathlib
 import platform
 import signal
 import statistics
+import subprocess
 import sys
 
 import columns as loads
@@ -28,7 +29,7 @@ def arguments():
     names = [system.name for system in systems.SYSTEMS]
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__.split(";")[0] + ".")
     parser.add_argument("--filesystem", choices=["xfs", "ext4", "btrfs"], default="xfs", help="below all (default: xfs)")
-    parser.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+    parser.add_argument("--seconds", type=float, default=0.8, help="of each measurement (0.8)")
     parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
     parser.add_argument("--size", type=int, default=512, help="of each image, MiB (512)")
     parser.add_argument("--systems", type=lambda text: text.split(","), default=names, metavar="A,B,...",
@@ -41,6 +42,8 @@ def arguments():
                         help="further measurements of bouncefs: " + " ".join(EXTRAS) + "; '' for none")
     parser.add_argument("--json", type=pathlib.Path, help="write all results there")
     parser.add_argument("--svg", type=pathlib.Path, help="draw the first table there")
+    parser.add_argument("--readme", action="store_true",
+                        help="and put all that into the project's README and contrib/bench")
     parser.add_argument("--from", type=pathlib.Path, dest="source", help="measure nothing, report this JSON")
     return parser.parse_args()
 
@@ -48,7 +51,7 @@ def arguments():
 def machine():
     model = next((line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
-    return {"kernel": platform.release(), "cpus": os.cpu_count(), "model": model, "load": os.getloadavg()[0],
+    return {"kernel": platform.release().split("-")[0], "cpus": os.cpu_count(), "model": model, "load": os.getloadavg()[0],
             "date": datetime.date.today().isoformat()}
 
 
@@ -85,8 +88,17 @@ def table(filesystem, running, missing, columns, args):
             # in another order each time: what one leaves behind should not always meet the same
             turn = number % len(running)
             for system in running[turn:] + running[:turn]:
-                if system.measures(column):
+                if system.name in missing or not system.measures(column):
+                    continue
+                try:
                     runs[system.name].setdefault(column.name, []).append(loads.measure(system, column, args.seconds))
+                except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+                    if not system.peer:
+                        raise
+                    missing[system.name] = str(error).splitlines()[0]
+                    progress("not measured any more:", system.name, missing[system.name])
+    running[:] = [system for system in running if system.name not in missing]
+    runs = {system.name: runs[system.name] for system in running}
     base = runs[running[0].name]
     return {
         "filesystem": filesystem,
@@ -125,7 +137,8 @@ def main_table(args, result):
         if len(pair) == 2:
             if "four_images" in args.extras:
                 progress("four images")
-                result["four_images"] = extra.four_images(rig, pair, args.rounds, args.seconds)
+                rings = [system for system in running if system.name == "bouncefs-uring"]
+                result["four_images"] = extra.four_images(rig, pair + rings, args.rounds, args.seconds)
             if "metadata_cost" in args.extras:
                 progress("metadata traffic")
                 result["metadata_cost"] = extra.metadata_cost(pair, args.rounds, args.seconds)
@@ -133,7 +146,7 @@ def main_table(args, result):
         progress("memory")
         with Rig() as rig:  # a fresh daemon: idle is what it has after start
             running, _ = start(rig, rig.pool(args.filesystem, 4096 * MIB), pair, args.size * MIB)
-            result["memory"] = extra.memory(running[1], args.seconds)
+            result["memory"] = extra.memory(running[1], max(args.seconds, 2))
 
 
 def btrfs_table(args, result):
@@ -166,6 +179,8 @@ def main():
             if name in args.tables:
                 measure(args, result)
         result["targets"] = judge(result)
+    if args.readme:
+        report.readme(result)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
     if args.svg:

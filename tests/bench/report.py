@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tables for people, and a picture."""
+import json
+import pathlib
 import subprocess
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 PLOT = """
 set terminal svg size 900,460 font 'sans-serif,12' background 'white'
@@ -63,6 +67,26 @@ def text(result):
         value = "-" if verdict["value"] is None else f"{verdict['value']:.2f}"
         met = {None: "not measured", True: "met", False: "NOT MET"}[verdict["met"]]
         yield f"{verdict['name']:52} {value:>7} {verdict['target']:>8}  {met}"
+
+
+def readme(result):
+    """The tables, the picture and what they are made from, where people look first."""
+    shown, path = PROJECT / "contrib/bench", PROJECT / "README.md"
+    shown.mkdir(exist_ok=True)
+    (shown / "bench.json").write_text(json.dumps(result) + "\n")
+    plot(result, shown / "bench.svg")
+    lines = list(text(result))
+    end = next((number for number, line in enumerate(lines) if line.startswith("4k QD32")), len(lines))
+    begin, old, rest = path.read_text().partition("<!-- bench: begin")
+    head, _, tail = rest.partition("-->\n")
+    _, marker, tail = tail.partition("<!-- bench: end -->")
+    if not (old and marker):
+        raise RuntimeError("README.md: no place for the table")
+    body = ["![Ratios to the bare loop device with direct I/O](contrib/bench/bench.svg)", "", *lines[:end]]
+    measured = [verdict["met"] for verdict in result["targets"] if verdict["met"] is not None]
+    body += [f"{sum(measured)} of {len(measured)} targets met; `tests/bench/NOTES.md` says why the others are not."
+             if not all(measured) else "All targets met."]
+    path.write_text(begin + old + head + "-->\n" + "\n".join(body) + "\n" + marker + tail)
 
 
 def plot(result, path):

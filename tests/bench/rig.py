@@ -80,7 +80,7 @@ class Rig(contextlib.ExitStack):
         within(10, lambda: os.path.ismount(mountpoint) or process.poll() is not None)
         if not os.path.ismount(mountpoint):
             log.seek(0)
-            raise RuntimeError(f"{command[0]}: {log.read().strip() or 'does not mount'}")
+            raise RuntimeError(f"{os.path.basename(command[0])}: {log.read().strip() or 'does not mount'}")
         self.callback(self.unmount, mountpoint)
         return process
 

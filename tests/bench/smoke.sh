@@ -9,7 +9,7 @@ require fio gnuplot mkfs.btrfs mkfs.xfs python3
 result=$TMP/result.json
 bench() { env TMP="$TMP" "$TESTS/bench/run" --no-build "$@" >"$TMP/table" 2>"$TMP/bench.log"; }
 
-bench --rounds 1 --seconds 0.3 --size 64 --systems loop,bouncefs --columns read-4k-1,write-4k-32 \
+bench --rounds 1 --seconds 0.3 --size 64 --systems loop,bouncefs,bouncefs-uring --columns read-4k-1,write-4k-32 \
 	--extras memory --json "$result" --svg "$TMP/result.svg"
 cat "$TMP/table"
 
@@ -21,6 +21,8 @@ print(value)' "$result" "$@"; }
 
 is "bare loop device, held write" "$(of tables main systems loop stored)" new
 is "bouncefs, held write" "$(of tables main systems bouncefs stored)" old
+[ ! -e /sys/module/fuse/parameters/enable_uring ] ||
+	is "over rings, held write" "$(of tables main systems bouncefs-uring stored)" old
 is "ratio of the bare loop device to itself" "$(of tables main ratio loop read-4k-1 value)" 1.0
 for system in loop bouncefs loop-nodatacow bouncefs-nodatacow; do
 	of tables btrfs median "$system" write-4k-32 value >/dev/null

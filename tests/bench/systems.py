@@ -32,11 +32,25 @@ def bouncefs(options):
                   "{source}", "{mountpoint}")
 
 
+def uring(rig):
+    """The kernel offers FUSE over io_uring; what falls back to /dev/fuse is not measured as if it did not."""
+    rig.parameter("/sys/module/fuse/parameters/enable_uring", "Y")
+
+
 def bouncefs_uring(options):
     def serve(rig, source, mountpoint):
-        rig.parameter("/sys/module/fuse/parameters/enable_uring", "Y")
-        return bouncefs(f"transport=io_uring,{options}")(rig, source, mountpoint)
+        uring(rig)
+        process, file = bouncefs(f"transport=io_uring,{options}")(rig, source, mountpoint)
+        if b" transport=io_uring " not in os.getxattr(mountpoint, "user.bouncefs.status"):
+            raise RuntimeError("transport=io_uring is not in force")
+        return process, file
     return serve
+
+
+def hp_uring(rig, source, mountpoint):
+    uring(rig)
+    return server("passthrough_hp", "--foreground", "--nopassthrough", "--direct-io", "-o", "io_uring",
+                  "{source}", "{mountpoint}")(rig, source, mountpoint)
 
 
 def example(name, *options):
@@ -69,7 +83,8 @@ class System:
     direct: bool = True        # the loop device's I/O
     o_direct: bool = True      # the loop device opens the image with O_DIRECT, which most servers pass on
     peer: bool = False
-    ours: bool = False         # over /dev/fuse: all data written is read(2) into its memory
+    ours: bool = False         # all data written is copied into its memory
+    uring: bool = False        # and not by read(2)
     read_only: bool = False
     data_cow: bool = True      # Btrfs: False is an image without checksums
     # once it runs:
@@ -96,7 +111,7 @@ SYSTEMS = [
     System("loop", "bare loop device, direct I/O", bare),
     System("loop-buffered", "bare loop device, buffered", bare, direct=False),
     System("bouncefs", "bouncefs", bouncefs("cache=none"), ours=True),
-    System("bouncefs-uring", "bouncefs, transport=io_uring", bouncefs_uring("cache=none")),
+    System("bouncefs-uring", "bouncefs, transport=io_uring", bouncefs_uring("cache=none"), ours=True, uring=True),
     System("bouncefs-xxh3", "bouncefs, checksum=xxh3", bouncefs("cache=none,checksum=xxh3"),
            ours=True),
     System("bouncefs-ro", "bouncefs, ro,passthrough=ro", bouncefs("ro,passthrough=ro"), read_only=True),
@@ -111,6 +126,9 @@ SYSTEMS = [
     System("passthrough_hp", "passthrough_hp",
            server("passthrough_hp", "--foreground", "--nopassthrough", "--direct-io", "--clone-fd", "{source}", "{mountpoint}"),
            peer=True),
+    System("passthrough_hp-uring", "passthrough_hp, io_uring", hp_uring, peer=True, uring=True),
+    System("passthrough_hp-kernel", "passthrough_hp, kernel passthrough",
+           server("passthrough_hp", "--foreground", "--clone-fd", "{source}", "{mountpoint}")),
 ]
 
 BTRFS = [
@@ -118,5 +136,7 @@ BTRFS = [
     System("bouncefs", "bouncefs, checksums", bouncefs(""), ours=True),
     System("loop-nodatacow", "bare, nodatacow", bare, data_cow=False),
     System("bouncefs-nodatacow", "bouncefs, nodatacow", bouncefs(""), ours=True,
+           data_cow=False),
+    System("bouncefs-nodatacow-xxh3", "bouncefs, nodatacow, checksum=xxh3", bouncefs("checksum=xxh3"), ours=True,
            data_cow=False),
 ]

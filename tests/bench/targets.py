@@ -28,9 +28,11 @@ def targets(result):
                best(of(name, small) for name in ("bouncefs", "bouncefs-uring")), ">=", 0.75)
         yield f"1M {way} / bare", of("bouncefs", big), ">=", 0.70
         for column, limit in (small, 1.0), (deep, 2.0), (big, 1.0):
-            rival = best(of(name, column) for name in peers)
+            rival = best(of(name, column) for name in peers if name != "passthrough_hp-uring")
             own = of("bouncefs", column)
             yield f"{column} / best stable direct peer", own / rival if own and rival else None, ">=", limit
+            yield (f"{column} / peer over io_uring, io_uring", over("bouncefs-uring", "passthrough_hp-uring", column),
+                   ">=", 1.0)
     yield "4k QD32 rand read / buffered loop", over("bouncefs", "loop-buffered", "read-4k-32"), ">=", 2.0
     for column, limit in ("read-4k-1", 0.95), ("read-4k-32", 0.95), ("read-1m-8", 0.85):
         yield f"{column} / bare, ro,passthrough=ro", of("bouncefs-ro", column), ">=", limit
