@@ -22,25 +22,6 @@ static void arm_wake(struct lane *lane)
 	sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-static void run_inbox(struct lane *lane)
-{
-	struct lane_work *newest = atomic_exchange(&lane->inbox, NULL), *oldest = NULL;
-
-	while (newest) {
-		struct lane_work *next = newest->next;
-
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-	}
-	while (oldest) {
-		struct lane_work *next = oldest->next;
-
-		oldest->run(oldest);
-		oldest = next;
-	}
-}
-
 static void wake_complete(struct lane_op *op, int res)
 {
 	struct lane *lane = container_of(op, struct lane, wake_op);
@@ -48,19 +29,15 @@ static void wake_complete(struct lane_op *op, int res)
 	if (res < 0 && res != -EAGAIN && res != -EINTR)
 		log_err("lane %u: wake-up: %s", lane->index, strerror(-res));
 	arm_wake(lane);
-	run_inbox(lane);
+	work_run_all(&lane->inbox);
 }
 
 void lane_post(struct lane *lane, struct lane_work *work)
 {
-	struct lane_work *head = atomic_load(&lane->inbox);
 	uint64_t one = 1;
 
-	do {
-		work->next = head;
-	} while (!atomic_compare_exchange_weak(&lane->inbox, &head, work));
 	/* Only who finds the inbox empty has to ring. An eventfd's write fails only at overflow. */
-	if (!head && write(lane->wake_fd, &one, sizeof(one)) < 0)
+	if (work_push(&lane->inbox, work) && write(lane->wake_fd, &one, sizeof(one)) < 0)
 		log_err("lane %u: eventfd: %s", lane->index, strerror(errno));
 }
 
@@ -72,13 +49,45 @@ static void arm_tick(struct lane *lane)
 	lane->ticking = true;
 }
 
+static void errand_done(struct lane_work *work)
+{
+	struct lane *lane = container_of(work, struct lane, errand_work);
+	struct slot *slots = lane->errand;
+
+	lane->errand = NULL;
+	lane->starved = lane->fetching && !slots->populated;
+	pool_bring(&lane->pool, slots);
+}
+
+/* In the helper's thread. */
+static void run_errand(struct lane_work *work)
+{
+	struct lane *lane = container_of(work, struct lane, errand_work);
+
+	for (struct slot *slot = lane->errand; slot; slot = slot->next)
+		lane->fetching ? slot_populate(slot) : slot_empty(slot);
+	work->run = errand_done;
+	lane_post(lane, work);
+}
+
+static void send_errand(struct lane *lane, struct slot *slots, bool fetching)
+{
+	if (!slots)
+		return;
+	lane->errand = slots;
+	lane->fetching = fetching;
+	lane->errand_work.run = run_errand;
+	helper_post(lane->helper, &lane->errand_work);
+}
+
 static void tick_complete(struct lane_op *op, int res)
 {
 	struct lane *lane = container_of(op, struct lane, tick_op);
 
 	(void)res;
-	lane->ticking = false;
-	pool_trim(&lane->pool);
+	lane->ticking = lane->starved = false;
+	if (!lane->errand)
+		send_errand(lane, pool_take_idle(&lane->pool), false);
 }
 
 /* More is submitted when that is full. */
@@ -219,7 +228,7 @@ int lane_enable(struct lane *lane)
 void lane_disable(struct lane *lane)
 {
 	lane->attended = false;
-	run_inbox(lane); /* what was posted before it was false */
+	work_run_all(&lane->inbox); /* what was posted before it was false */
 }
 
 void lane_fini(struct lane *lane)
@@ -252,7 +261,9 @@ int lane_run_once(struct lane *lane)
 	unsigned head, n = 0;
 	int rc;
 
-	if (lane->pool.populated && !lane->ticking)
+	if (lane->pool.wanting && lane->helper && !lane->errand && !lane->starved)
+		send_errand(lane, pool_take_wanted(&lane->pool), true);
+	if ((lane->pool.free_burst || lane->starved) && !lane->ticking)
 		arm_tick(lane);
 	rc = io_uring_submit_and_wait(&lane->ring, 1);
 	look_at_clock(lane);

@@ -12,17 +12,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "helper.h"
 #include "pool.h"
+#include "work.h"
 
 /* Something that will complete: the ring's user_data points to one of these. */
 struct lane_op {
 	void (*complete)(struct lane_op *op, int res);
-};
-
-/* Something to be done in the lane's thread. */
-struct lane_work {
-	void (*run)(struct lane_work *work);
-	struct lane_work *next;
 };
 
 struct lane {
@@ -36,10 +32,17 @@ struct lane {
 	int wake_fd; /* eventfd: the inbox has something */
 	uint64_t wake_count;
 	struct lane_op wake_op;
-	_Atomic(struct lane_work *) inbox; /* newest first */
+	work_inbox inbox;
 
 	struct lane_op tick_op; /* once a second while burst slots have memory */
 	bool ticking;
+	/* Slots on their way to get or to lose memory, done by the helper. Without one, as in tests
+	 * of other things, there are only the resident slots. */
+	struct helper *helper;
+	struct slot *errand; /* NULL: none is */
+	bool fetching;	     /* to get memory, or to lose it */
+	bool starved;	     /* there was no memory: not again before the next tick */
+	struct lane_work errand_work;
 };
 
 /* The ring's fixed files: the device, the inbox's eventfd, the write end of the fence (a pipe that

@@ -22,10 +22,17 @@ static char *slot_memory(const struct slot *slot)
 	return slot->payload - SLOT_PAGE;
 }
 
-static bool populate(struct slot *slot)
+void slot_populate(struct slot *slot)
 {
 	slot->populated = madvise(slot_memory(slot), SLOT_STRIDE, MADV_POPULATE_WRITE) == 0;
-	return slot->populated;
+}
+
+/* Locked memory answers EINVAL to plain MADV_DONTNEED; kernels before 5.18 know no other and keep
+ * the memory, which is a cost and not an error. */
+void slot_empty(struct slot *slot)
+{
+	if (madvise(slot_memory(slot), SLOT_STRIDE, MADV_DONTNEED_LOCKED) == 0)
+		slot->populated = false;
 }
 
 int pool_init(struct pool *pool, unsigned resident, unsigned total)
@@ -45,11 +52,13 @@ int pool_init(struct pool *pool, unsigned resident, unsigned total)
 	}
 	for (unsigned i = total; i-- > 0;) {
 		struct slot *slot = &pool->slots[i];
-		struct slot **list = i < resident ? &pool->free_resident : &pool->free_burst;
+		struct slot **list = i < resident ? &pool->free_resident : &pool->empty;
 
 		slot->payload = memory + (size_t)i * SLOT_STRIDE + SLOT_PAGE;
 		slot->buffer = i < resident ? (int)i : -1;
-		if (i < resident && !populate(slot)) {
+		if (i < resident)
+			slot_populate(slot);
+		if (i < resident && !slot->populated) {
 			pool_fini(pool);
 			return -ENOMEM;
 		}
@@ -65,64 +74,77 @@ void pool_fini(struct pool *pool)
 	free(pool->slots);
 }
 
+static struct slot *take(struct slot **list)
+{
+	struct slot *slot = *list;
+
+	if (slot)
+		*list = slot->next;
+	return slot;
+}
+
+static void add(struct slot **list, struct slot *slot)
+{
+	slot->next = *list;
+	*list = slot;
+}
+
 struct slot *pool_get(struct pool *pool)
 {
-	struct slot *slot = pool->free_resident;
+	struct slot *slot = take(&pool->free_resident);
 
-	if (slot) {
-		pool->free_resident = slot->next;
-	} else {
-		slot = pool->free_burst;
-		if (!slot)
-			return NULL;
-		if (!slot->populated) {
-			if (!populate(slot))
-				return NULL;
-			pool->populated++;
-		}
-		pool->free_burst = slot->next;
+	if (!slot) {
+		slot = take(&pool->free_burst);
+		pool->wanting = !slot && pool->empty;
 		pool->burst_used = true;
 	}
-	pool->busy++;
+	pool->busy += slot != NULL;
 	return slot;
 }
 
 struct slot *pool_get_burst(struct pool *pool)
 {
-	struct slot *slot = pool->free_burst;
+	struct slot *slot = take(&pool->empty) ?: take(&pool->free_burst);
 
-	if (slot) {
-		pool->free_burst = slot->next;
-		pool->busy++;
-	}
+	pool->busy += slot != NULL;
 	return slot;
 }
 
 void pool_put(struct pool *pool, struct slot *slot)
 {
-	struct slot **list = slot->buffer >= 0 ? &pool->free_resident : &pool->free_burst;
-
-	slot->next = *list;
-	*list = slot;
+	if (slot->buffer >= 0)
+		add(&pool->free_resident, slot);
+	else
+		add(slot->populated ? &pool->free_burst : &pool->empty, slot);
 	pool->busy--;
 }
 
-void pool_trim(struct pool *pool)
+struct slot *pool_take_wanted(struct pool *pool)
 {
-	if (pool->burst_used) {
-		pool->burst_used = false;
-		return;
-	}
-	for (struct slot *slot = pool->free_burst; slot; slot = slot->next) {
-		if (!slot->populated)
-			continue;
-		/* Locked memory answers EINVAL to plain MADV_DONTNEED; kernels before 5.18 know no
-		 * other and keep the memory, which is a cost and not an error. */
-		if (madvise(slot_memory(slot), SLOT_STRIDE, MADV_DONTNEED_LOCKED) == 0) {
-			slot->populated = false;
-			pool->populated--;
-		}
-	}
+	struct slot *slot = pool->wanting ? take(&pool->empty) : NULL;
+
+	pool->wanting = false;
+	if (slot)
+		slot->next = NULL;
+	return slot;
+}
+
+struct slot *pool_take_idle(struct pool *pool)
+{
+	struct slot *slots = pool->burst_used ? NULL : pool->free_burst;
+
+	if (slots)
+		pool->free_burst = NULL;
+	pool->burst_used = false;
+	return slots;
+}
+
+void pool_bring(struct pool *pool, struct slot *slots)
+{
+	struct slot *slot;
+
+	while ((slot = take(&slots)))
+		add(slot->populated ? &pool->free_burst : &pool->empty, slot);
 }
 
 void pool_buffers(const struct pool *pool, struct iovec *iov)

@@ -12,7 +12,8 @@
  * keeps its old pages in the ring after MADV_DONTNEED, so the CPU would see a new write and the
  * disk get the old one. Burst slots are not registered; they are populated before they face the
  * device (a process killed while the kernel copies a request into a page that is not there loses
- * that request to EIO) and given back by pool_trim() when a burst is over.
+ * that request to EIO) and given back when a burst is over. Both may take its time where memory is
+ * scarce, so the pool only says what is to be done, and another thread does it (lane.c).
  */
 #pragma once
 
@@ -26,8 +27,8 @@
 
 struct slot {
 	char *payload;
-	int buffer; /* index among the ring's registered buffers, -1: not registered */
-	bool populated;
+	int buffer;	/* index among the ring's registered buffers, -1: not registered */
+	bool populated; /* it has memory */
 	struct slot *next;
 };
 
@@ -36,17 +37,18 @@ struct pool {
 	char *memory;
 	unsigned resident, total; /* slots */
 	struct slot *free_resident, *free_burst;
+	struct slot *empty; /* burst slots without memory */
 	unsigned busy;	    /* slots handed out */
-	unsigned populated; /* burst slots that have memory */
-	bool burst_used;    /* since the last trim */
+	bool wanting;	    /* nothing was free, but some were empty */
+	bool burst_used;    /* since pool_take_idle() was asked last */
 };
 
 /* RESIDENT slots that stay, TOTAL slots in all (>= RESIDENT). -ENOMEM. */
 int pool_init(struct pool *pool, unsigned resident, unsigned total);
 void pool_fini(struct pool *pool);
 
-/* NULL when all slots are in use (or no memory can be had for one more: the resident ones guarantee
- * progress). Resident slots first, the most recently used first. */
+/* NULL when all slots with memory are in use: the resident ones guarantee progress. Resident slots
+ * first, the most recently used first. */
 struct slot *pool_get(struct pool *pool);
 void pool_put(struct pool *pool, struct slot *slot);
 
@@ -54,8 +56,16 @@ void pool_put(struct pool *pool, struct slot *slot);
  * promises to answer after a death. NULL if there is none. */
 struct slot *pool_get_burst(struct pool *pool);
 
-/* Gives the memory of idle burst slots back unless one was used since the last call. */
-void pool_trim(struct pool *pool);
+/* Takes slots out of the pool, linked by their next, NULL if there are none: one that is to be
+ * populated because a pool_get() wanted it; the idle ones that are to be emptied, if none of their
+ * kind was used since the last call. Others come by pool_bring(). */
+struct slot *pool_take_wanted(struct pool *pool);
+struct slot *pool_take_idle(struct pool *pool);
+void pool_bring(struct pool *pool, struct slot *slots);
+
+/* For one that was taken out, in any thread; slot->populated tells. */
+void slot_populate(struct slot *slot);
+void slot_empty(struct slot *slot);
 
 /* What the ring shall register: one iovec a resident slot, in the order of slot->buffer. */
 void pool_buffers(const struct pool *pool, struct iovec *iov);

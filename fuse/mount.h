@@ -27,6 +27,7 @@ struct mount {
 	struct policy policy;
 	struct report report;
 	struct lane *lanes; /* one a worker */
+	struct helper helper;
 	struct worker *workers;
 	unsigned nworkers;
 	int clones[THREADS_MAX]; /* of the device, one a worker */

@@ -248,6 +248,7 @@ static int make_lanes(struct mount *mount)
 	rc = takeover_fence(mount, &fence);
 	for (unsigned i = 0; i < mount->nworkers && rc == 0; i++) {
 		rc = lane_init(&mount->lanes[i], i, RESIDENT_SLOTS, slots, files, uring);
+		mount->lanes[i].helper = &mount->helper;
 		if (rc == 0)
 			rc = lane_set_file(&mount->lanes[i], LANE_FILE_FENCE, fence);
 		if (rc == 0)
@@ -261,8 +262,10 @@ static int make_lanes(struct mount *mount)
 
 static int start_threads(struct mount *mount)
 {
-	int rc = meta_start(mount);
+	int rc = helper_start(&mount->helper);
 
+	if (rc == 0)
+		rc = meta_start(mount);
 	if (rc == 0)
 		rc = policy_start(mount);
 	if (rc == 0)
@@ -449,6 +452,7 @@ static void finish(struct mount *mount)
 	for (unsigned i = 0; i < mount->nworkers; i++)
 		worker_stop(&mount->workers[i]);
 	reporter_stop(mount);
+	helper_stop(&mount->helper);
 	image_table_fini(&mount->images);
 	uring_meta_fini(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++) {

@@ -17,6 +17,7 @@
 /* A request without a slot: its message. */
 struct parked {
 	struct parked *next;
+	struct lane_work free_work;
 	size_t length;
 	char bytes[];
 };
@@ -84,20 +85,59 @@ static bool must_park(const struct worker *worker, const void *message, size_t l
 }
 
 /* Without memory it has to keep its slot. */
-static bool park(struct worker *worker, const void *message, size_t length)
+static void parking_done(struct lane_work *work)
 {
-	struct parked *parked, **last = &worker->dev.parked;
+	struct request *request = container_of(work, struct request, io.resume);
+	struct worker *worker = request->worker;
+	struct parked **last = &worker->dev.parked;
 
-	if (!must_park(worker, message, length))
-		return false;
-	parked = malloc(sizeof(*parked) + length);
-	if (!parked)
-		return false;
-	*parked = (struct parked){.length = length};
-	memcpy(parked->bytes, message, length);
+	worker->executing--;
+	if (!request->parked) {
+		struct fuse_in_header *header = (void *)(request->io.slot->payload - WRITE_HEADERS);
+
+		if (!decode(worker, request->io.slot, header->len))
+			dev_give_back(worker, request->io.slot);
+		return;
+	}
 	while (*last)
 		last = &(*last)->next;
-	*last = parked;
+	*last = request->parked;
+	dev_give_back(worker, request->io.slot);
+}
+
+/* In the helper's thread: getting memory may take its time. */
+static void copy_message(struct lane_work *work)
+{
+	struct request *request = container_of(work, struct request, io.resume);
+	struct fuse_in_header *header = (void *)(request->io.slot->payload - WRITE_HEADERS);
+	struct parked *parked = malloc(sizeof(*parked) + header->len);
+
+	if (parked) {
+		*parked = (struct parked){.length = header->len};
+		memcpy(parked->bytes, header, header->len);
+	}
+	request->parked = parked;
+	work->run = parking_done;
+	lane_post(request->io.lane, work);
+}
+
+static void free_parked(struct lane_work *work)
+{
+	free(container_of(work, struct parked, free_work));
+}
+
+/* True if SLOT is in use until its message lies elsewhere. */
+static bool park(struct worker *worker, struct slot *slot, size_t length)
+{
+	struct fuse_in_header *header = (void *)(slot->payload - WRITE_HEADERS);
+	struct request *request = worker_request(worker, slot);
+
+	if (!must_park(worker, header, length) || header->len != length)
+		return false;
+	worker->executing++;
+	request->io.slot = slot;
+	request->io.resume.run = copy_message;
+	helper_post(worker->lane->helper, &request->io.resume);
 	return true;
 }
 
@@ -121,7 +161,8 @@ static void unpark(struct worker *worker)
 		memcpy(slot->payload - WRITE_HEADERS, parked->bytes, parked->length);
 		if (!decode(worker, slot, parked->length))
 			pool_put(&worker->lane->pool, slot);
-		free(parked);
+		parked->free_work.run = free_parked;
+		helper_post(worker->lane->helper, &parked->free_work);
 	}
 }
 
@@ -145,7 +186,7 @@ static bool receive(struct worker *worker)
 		return false;
 	n = read(worker->dev.fd, slot->payload - WRITE_HEADERS, WRITE_HEADERS + PAYLOAD_MAX);
 	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
-		if (park(worker, slot->payload - WRITE_HEADERS, n) || !decode(worker, slot, n))
+		if (!park(worker, slot, n) && !decode(worker, slot, n))
 			pool_put(&worker->lane->pool, slot);
 		return true;
 	}

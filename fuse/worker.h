@@ -26,6 +26,7 @@ struct request {
 	struct file *file;
 	_Atomic uint64_t *executing; /* says outside the process what we are at */
 	uint64_t unique;	     /* of the message, as it came: the reply's name */
+	struct parked *parked;	     /* transport-dev.c's, while the message leaves the slot */
 
 	/* transport-uring.c's */
 	struct uring_queue *queue; /* NULL: the slot is no queue's */

@@ -16,6 +16,7 @@
 
 #include "fuse/meta.c"
 #include "fuse/transport-dev.c"
+#include "fuse/takeover.h"
 #include "fuzz.h"
 
 #define POOL "/mnt/pool" /* beside /mnt/outside, where nobody has a business */

@@ -28,6 +28,7 @@ struct runner {
 };
 
 static struct runner runner;
+static struct helper helper;
 
 static void stop(struct lane_work *work)
 {
@@ -51,6 +52,9 @@ static int setup(void **state)
 	runner = (struct runner){.stop_work.run = stop};
 	if (lane_init(&runner.lane, 0, 2, 4, FILES, false) < 0)
 		return -1;
+	runner.lane.helper = &helper;
+	if (helper_start(&helper) < 0)
+		return -1;
 	lane_attend(&runner.lane);
 	return pthread_create(&runner.thread, NULL, run, &runner);
 }
@@ -60,6 +64,7 @@ static int teardown(void **state)
 	(void)state;
 	lane_post(&runner.lane, &runner.stop_work);
 	pthread_join(runner.thread, NULL);
+	helper_stop(&helper);
 	lane_fini(&runner.lane);
 	return runner.rc;
 }
@@ -250,35 +255,43 @@ static void test_restricted(void **state)
 
 /* ===== memory ===== */
 
+/* Takes all slots that there are; the trial's fd tells how many. */
 static void burst(struct io_uring_sqe *sqe, struct trial *t)
 {
 	struct slot *slot[4];
 
-	for (unsigned i = 0; i < ARRAY_SIZE(slot); i++)
-		slot[i] = pool_get(&runner.lane.pool);
-	t->fd = runner.lane.pool.populated;
-	for (unsigned i = 0; i < ARRAY_SIZE(slot); i++)
+	t->fd = 0;
+	while (t->fd < 4 && (slot[t->fd] = pool_get(&runner.lane.pool)))
+		t->fd++;
+	for (int i = 0; i < t->fd; i++)
 		pool_put(&runner.lane.pool, slot[i]);
 	read_fixed_file(sqe, t);
 }
 
-static void look(struct io_uring_sqe *sqe, struct trial *t)
+static void count_burst(struct io_uring_sqe *sqe, struct trial *t)
 {
-	t->fd = runner.lane.pool.populated;
+	t->fd = 0;
+	for (struct slot *slot = runner.lane.pool.free_burst; slot; slot = slot->next)
+		t->fd++;
 	read_fixed_file(sqe, t);
 }
 
-/* An idle lane gives the memory of a burst back by itself. */
-static void test_tick(void **state)
+/* A lane gets memory when it wants it, from its helper, and an idle one gives it back. */
+static void test_memory(void **state)
 {
 	struct trial t = {0};
 
 	(void)state;
 	try(&t, burst);
-	assert_int_equal(t.fd, 2);
+	assert_int_equal(t.fd, 2); /* the resident ones, at once */
+	for (unsigned i = 0; i < 300 && t.fd < 4; i++) {
+		usleep(10000);
+		try(&t, burst);
+	}
+	assert_int_equal(t.fd, 4);
 	for (unsigned i = 0; i < 300 && t.fd; i++) {
 		usleep(100000);
-		try(&t, look);
+		try(&t, count_burst);
 	}
 	assert_int_equal(t.fd, 0);
 }
@@ -289,7 +302,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_post, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_set_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restricted, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_tick, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "helper.h"
+
+#include <errno.h>
+
+#define STACK_SIZE (256 << 10)
+
+static void *helper_thread(void *arg)
+{
+	struct helper *helper = arg;
+
+	pthread_setname_np(pthread_self(), "bouncefs/memory");
+	for (bool stopping = false; !stopping;) {
+		while (sem_wait(&helper->wanted) < 0)
+			;
+		stopping = helper->stopping;
+		work_run_all(&helper->inbox);
+	}
+	return NULL;
+}
+
+int helper_start(struct helper *helper)
+{
+	pthread_attr_t attr;
+	int rc;
+
+	*helper = (struct helper){0};
+	sem_init(&helper->wanted, 0, 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	rc = -pthread_create(&helper->thread, &attr, helper_thread, helper);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+void helper_stop(struct helper *helper)
+{
+	helper->stopping = true;
+	sem_post(&helper->wanted);
+	pthread_join(helper->thread, NULL);
+	sem_destroy(&helper->wanted);
+}
+
+void helper_post(struct helper *helper, struct lane_work *work)
+{
+	if (work_push(&helper->inbox, work))
+		sem_post(&helper->wanted);
+}
