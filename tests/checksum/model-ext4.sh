@@ -1,0 +1,3 @@
+#!/bin/bash
+# timeout: 1200
+. "${0%/*}/model" ext4
