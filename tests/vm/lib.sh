@@ -9,6 +9,7 @@
 # $RELEASE, whose kernel can send FUSE requests again (6.9), that of $OLD_RELEASE cannot. They come from the package
 # mirrors that this machine uses, or from $MIRROR. NVMe and ext4 are built into the cloud kernels: no initramfs.
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
+. "$TESTS/debian.sh"
 
 HERE=$TESTS/vm
 CACHE=$BUILD/vm
@@ -19,22 +20,6 @@ OLD_RELEASE=bookworm
 PACKAGES=systemd-sysv,udev,kmod,mount,procps,btrfs-progs,e2fsprogs,fsverity,fuse3
 MODULES=(btrfs loop fuse)
 BASE=$CACHE/$(cksum <<<"$RELEASE $OLD_RELEASE $PACKAGES ${MODULES[*]}" | cut -d' ' -f1)
-
-# mirror LABEL: of Debian, or of Debian-Security
-mirror()
-{
-	# shellcheck disable=SC2016 # fields of apt's
-	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Label: $1" 'Component: main' | sed q
-}
-
-# sources RELEASE: lines of sources.list
-sources()
-{
-	local security
-	security=$(mirror Debian-Security)
-	echo "deb ${MIRROR:-$(mirror Debian)} $1 main"
-	[ -z "$security" ] || [ -n "${MIRROR:-}" ] || echo "deb $security $1-security main"
-}
 
 # strap RELEASE MMDEBSTRAP-OPTIONS... DIRECTORY: makes a root there, and leaves the release's kernel package here
 strap()
