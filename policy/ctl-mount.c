@@ -78,11 +78,14 @@ static struct ctl_mount *read_mountinfo(void)
 	return mounts;
 }
 
-/* Says so if it lies in none of them. */
+/* Says so if it lies in none of them. A mount that is dead is known by its name only. */
 static struct ctl_mount *mount_of(struct ctl_mount *mounts, const char *path)
 {
 	struct statx stx;
 
+	for (struct ctl_mount *m = mounts; m->point; m++)
+		if (!strcmp(m->point, path))
+			return m;
 	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &stx) < 0) {
 		ctl_trouble("%s: %s", path, strerror(errno));
 		return NULL;

@@ -123,6 +123,6 @@ let_go
 kill -KILL "$(pgrep -o -x bouncefs)"
 dead() { ! stat "$MNT" >/dev/null 2>&1; }
 within 5 dead
-"$CTL" doctor >"$TMP/found" && die "all is well?"
+! "$CTL" doctor "$MNT" >"$TMP/found" || die "all is well?"
 finds "$MNT: does not answer: Transport endpoint is not connected"
 umount -l "$MNT"

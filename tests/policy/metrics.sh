@@ -15,6 +15,7 @@ metrics()
 {
 	local what=$1 condition=$2
 	shift 2
+	[ $# -gt 0 ] || set -- "$MNT"
 	"$CTL" metrics "$@" >"$TMP/metrics"
 	! command -v promtool >/dev/null || promtool check metrics <"$TMP/metrics" || die "promtool: $what"
 	/usr/bin/python3 - "$what" "$condition" "$TMP/metrics" <<-'EOF' || die "$what: $condition"
@@ -35,11 +36,11 @@ metrics()
 }
 
 note "a mount, and an image that nobody has used"
-metrics idle 'm("up") == [1] and m("open_images") == [1] and m("image_read_bytes_total", image="a.img") == [0]'
+metrics idle 'm("up") == [1] and m("open_images") == [1] and len(m("image_read_bytes_total", image="a.img")) == 1'
 is "the mount once" "$("$CTL" metrics "$MNT" "$MNT/a.img" "$MNT" | grep -c ^bouncefs_up)" 1
 mkdir "$TMP/bound"
 mount_at "$TMP/bound" --bind "$MNT"
-metrics "a bind mount" 'len(m("up")) == 1'
+metrics "a bind mount" 'len(m("up")) == 1' "$MNT" "$TMP/bound"
 detach "$TMP/bound"
 
 note "what was done is what is counted"
@@ -49,6 +50,15 @@ metrics histogram 'm("request_duration_seconds_count", kind="write") == m("reque
 	== m("image_request_duration_seconds_count", kind="write") and m("request_duration_seconds_count", kind="flush")[0] >= 1'
 metrics "buckets that only grow" 'all(a == sorted(a) and len(a) == 21
 	for a in [m("request_duration_seconds_bucket", kind="write"), m("image_request_duration_seconds_bucket", kind="flush")])'
+
+note "the dashboard shows what there is"
+python3 -m json.tool "$TESTS/../contrib/grafana/bouncefs.json" >/dev/null
+grep -oE 'bouncefs_[a-z_]+' "$TESTS/../contrib/grafana/bouncefs.json" | sort -u >"$TMP/shown"
+sed -nE 's/^# TYPE ([a-z_]*) (.*)/\1 \2/p' "$TMP/metrics" | while read -r name kind; do
+	echo "$name"
+	[ "$kind" != histogram ] || printf '%s_%s\n' "$name" bucket "$name" count
+done | sort -u >"$TMP/there"
+is "metrics that are shown and not there" "$(comm -23 "$TMP/shown" "$TMP/there")" ""
 
 note "a closed image's numbers stay with its mount"
 before=$(sed -n 's/^bouncefs_written_bytes_total{.*} //p' "$TMP/metrics")
@@ -93,5 +103,5 @@ keeper=$(pgrep -o -f "$TMP/other\$")
 kill -KILL "$keeper"
 dead() { ! stat "$TMP/other" >/dev/null 2>&1; }
 within 5 dead
-metrics dead 'sorted(m("up")) == [0, 1] and len(m("workers")) == 1'
+metrics dead 'sorted(m("up")) == [0, 1] and len(m("workers")) == 1' "$MNT" "$TMP/other"
 umount -l "$TMP/other"
