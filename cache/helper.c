@@ -24,7 +24,7 @@ int helper_start(struct helper *helper)
 	pthread_attr_t attr;
 	int rc;
 
-	*helper = (struct helper){0};
+	*helper = (struct helper){.inbox = NULL};
 	sem_init(&helper->wanted, 0, 0);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);

@@ -24,6 +24,64 @@ uint64_t meta_unique(void)
 	return current_unique;
 }
 
+/* ===== messages ===== */
+
+/* Nearly all are as short as this and there are no more at a time: they are there from the start,
+ * since a worker must not wait for memory. */
+#define SHORT_LENGTH 512
+#define SHORT_STRIDE (sizeof(struct meta_message) + SHORT_LENGTH)
+#define SPARES 256
+
+static int make_spares(struct meta *meta)
+{
+	meta->memory = calloc(SPARES, SHORT_STRIDE);
+	if (!meta->memory)
+		return -ENOMEM;
+	for (unsigned i = 0; i < SPARES; i++) {
+		struct meta_message *message = (void *)(meta->memory + i * SHORT_STRIDE);
+
+		*message = (struct meta_message){.spare = true, .next = meta->spare};
+		meta->spare = message;
+	}
+	return 0;
+}
+
+static struct meta_message *message_new(struct meta *meta, size_t length)
+{
+	struct meta_message *message = NULL;
+
+	if (length <= SHORT_LENGTH) {
+		pthread_mutex_lock(&meta->lock);
+		message = meta->spare;
+		if (message)
+			meta->spare = message->next;
+		pthread_mutex_unlock(&meta->lock);
+	}
+	if (!message) {
+		message = malloc(sizeof(*message) + length);
+		if (!message)
+			return NULL;
+		message->spare = false;
+	}
+	message->next = NULL;
+	message->length = length;
+	return message;
+}
+
+static void message_free(struct meta *meta, struct meta_message *message)
+{
+	if (!message->spare) {
+		free(message);
+		return;
+	}
+	pthread_mutex_lock(&meta->lock);
+	message->next = meta->spare;
+	meta->spare = message;
+	pthread_mutex_unlock(&meta->lock);
+}
+
+/* ===== threads ===== */
+
 /* The next message, after the last one is done with. */
 static struct meta_message *take(struct meta *meta, bool was_busy)
 {
@@ -85,7 +143,7 @@ static void *meta_thread(void *arg)
 		atomic_store(executing, current_unique & ~FUSE_UNIQUE_RESEND);
 		process(mount, thread, message);
 		atomic_store(executing, 0);
-		free(message);
+		message_free(&mount->meta, message);
 	}
 	return NULL;
 }
@@ -94,7 +152,7 @@ int meta_start(struct mount *mount)
 {
 	struct meta *meta = &mount->meta;
 	pthread_attr_t attr;
-	int rc = 0;
+	int rc = make_spares(meta);
 
 	meta->last = &meta->first;
 	pthread_mutex_init(&meta->lock, NULL);
@@ -119,6 +177,7 @@ void meta_stop(struct mount *mount)
 	pthread_mutex_unlock(&meta->lock);
 	for (unsigned i = 0; i < meta->nthreads; i++)
 		pthread_join(meta->threads[i], NULL);
+	free(meta->memory);
 }
 
 int meta_submit(struct worker *worker, struct request *request, const struct message *from,
@@ -126,22 +185,20 @@ int meta_submit(struct worker *worker, struct request *request, const struct mes
 {
 	struct meta *meta = &worker->mount->meta;
 	size_t length = sizeof(*from->header) + from->arg_length + from->data_length;
-	struct meta_message *message = malloc(sizeof(*message) + length);
+	struct meta_message *message = message_new(meta, length);
 	char *to;
 	int rc;
 
 	if (!message)
 		return -ENOMEM;
-	message->next = NULL;
 	message->session = worker->session;
 	message->request = request;
-	message->length = length;
 	to = mempcpy(message->bytes, from->header, sizeof(*from->header));
 	to = mempcpy(to, from->arg, from->arg_length);
 	memcpy(to, data, from->data_length);
 	rc = message_check((struct fuse_in_header *)message->bytes, length);
 	if (rc < 0) {
-		free(message);
+		message_free(meta, message);
 		return rc;
 	}
 	pthread_mutex_lock(&meta->lock);

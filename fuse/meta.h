@@ -23,6 +23,7 @@ struct meta_message {
 	struct meta_message *next;
 	struct fuse_session *session; /* of the device that it was read from: the reply's way */
 	struct request *request;      /* or what came through a ring, to be answered there */
+	bool spare; /* one of those that are there for short ones */
 	size_t length;
 	char bytes[]; /* header and arguments, as the kernel sent them */
 };
@@ -31,6 +32,8 @@ struct meta {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct meta_message *first, **last;
+	char *memory; /* of the spare ones */
+	struct meta_message *spare;
 	bool stopping;
 	unsigned busy; /* threads at work */
 	unsigned nthreads;
