@@ -15,9 +15,11 @@
 #include "policy/util.h"
 
 int image_table_init(struct image_table *table, unsigned size, struct image_record *records,
-		     const struct image_keeper *keeper, struct lane *lanes, unsigned nlanes)
+		     const struct image_keeper *keeper, struct sums *sums, struct lane *lanes,
+		     unsigned nlanes)
 {
 	*table = (struct image_table){
+		.sums = sums,
 		.size = size,
 		.records = records,
 		.keeper = keeper,
@@ -54,6 +56,7 @@ void image_table_fini(struct image_table *table)
 			continue;
 		if (image->writers && image->traits->flush && fsync(image->cached_fd) < 0)
 			log_err("sync at the end: %s", strerror(errno));
+		sums_close(image);
 		close_files(image);
 		free(image);
 	}
@@ -242,7 +245,56 @@ static struct image *image_new(const struct image_request *request)
 		image->witness[i] = -1;
 	range_queue_init(&image->ranges);
 	dirty_init(&image->dirty);
+	pthread_rwlock_init(&image->sums_lock, NULL);
 	return image;
+}
+
+/* ===== checksums ===== */
+
+/* What nobody has asked for stays as it is. */
+static enum sums_wish wish_of(const struct settings *settings)
+{
+	enum setting_from from = settings->from[SETTING_CHECKSUM];
+
+	if (settings->value[SETTING_CHECKSUM] != CHECKSUM_OFF)
+		return SUMS_MAKE;
+	return from == FROM_DEFAULT || from == FROM_NOT_IMAGE || from == FROM_NO_CHECKSUMS
+		       ? SUMS_KEEP
+		       : SUMS_DROP;
+}
+
+void image_tell_checksum(bool has_sums, struct settings *settings)
+{
+	if (!has_sums || wish_of(settings) != SUMS_KEEP)
+		return;
+	settings->value[SETTING_CHECKSUM] = CHECKSUM_XXH3;
+	settings->from[SETTING_CHECKSUM] = FROM_SIDECAR;
+}
+
+/* The settings tell what there is, whatever was wished for. */
+static void tell_checksum(const struct image *image, struct settings *settings)
+{
+	image_tell_checksum(image->sums, settings);
+	if (image->sums || settings->value[SETTING_CHECKSUM] == CHECKSUM_OFF)
+		return;
+	settings->value[SETTING_CHECKSUM] = CHECKSUM_OFF;
+	settings->from[SETTING_CHECKSUM] = FROM_NO_CHECKSUMS;
+}
+
+/* As SETTINGS want it, while nobody uses the image. */
+static int switch_sums(struct image_table *table, struct image *image, struct settings *settings)
+{
+	enum sums_wish wish = wish_of(settings);
+	int rc = 0;
+
+	pthread_rwlock_wrlock(&image->sums_lock);
+	if (wish == SUMS_DROP)
+		sums_close(image);
+	if (!image->sums)
+		rc = sums_open(table->sums, image, wish, settings->value[SETTING_FOREIGN_CHANGE]);
+	pthread_rwlock_unlock(&image->sums_lock);
+	tell_checksum(image, settings);
+	return rc;
 }
 
 /* Opened before the first write, so that no error escapes them. */
@@ -279,6 +331,7 @@ static void discard(struct image_table *table, struct image *image)
 
 	if (image->traits && image->traits->drop)
 		posix_fadvise(image->cached_fd, 0, 0, POSIX_FADV_DONTNEED);
+	sums_close(image);
 	table->keeper->ended(table->keeper->context, image->record);
 	atomic_store(&image->record->key, 0);
 	remove_image(table, image);
@@ -304,6 +357,10 @@ static int image_create(struct image_table *table, const struct image_request *r
 	rc = open_files(image, request, request->write);
 	if (rc == 0 && image->is_image)
 		rc = open_witnesses(table, image, request);
+	if (rc == 0) {
+		rc = switch_sums(table, image, &image->settings);
+		image->record->settings = image->settings;
+	}
 	if (rc == 0)
 		rc = register_files(table, image);
 	if (rc < 0) {
@@ -375,8 +432,12 @@ int image_adopt(struct image_table *table, unsigned index, const struct image_re
 	again.context = &adoption;
 	rc = open_files(image, &again, writers > 0);
 	if (rc == 0)
+		rc = sums_open(table->sums, image, SUMS_KEEP, FOREIGN_VERIFY);
+	tell_checksum(image, &image->settings);
+	if (rc == 0)
 		rc = register_files(table, image);
 	if (rc < 0) {
+		sums_close(image);
 		remove_image(table, image);
 		close_files(image);
 		free(image);
@@ -483,8 +544,7 @@ struct image *image_next(struct image_table *table, unsigned *index)
 	return image;
 }
 
-/* All that was written so far is on stable storage, or the error is remembered. */
-static int flush(struct image *image)
+int image_flush(struct image *image)
 {
 	uint64_t mark = dirty_mark(&image->dirty);
 	int rc = 0;
@@ -499,18 +559,21 @@ static int flush(struct image *image)
 
 int image_close(struct image_table *table, struct image *image, bool writer)
 {
-	bool last_writer, sync;
+	bool last_writer, sync, last;
 	uint32_t seq;
 	int rc = 0;
 
 	pthread_mutex_lock(&table->lock);
 	last_writer = writer && --image->writers == 0;
 	sync = last_writer && image->traits->flush && image->is_image;
+	last = image->opens == 1;
 	pthread_mutex_unlock(&table->lock);
 	/* What a writer leaves behind is made durable with its last close, as a shutdown would
 	 * expect. */
 	if (sync)
-		flush(image);
+		image_flush(image);
+	if (last)
+		sums_settle(image);
 
 	pthread_mutex_lock(&table->lock);
 	if (--image->opens == 0) {
@@ -567,35 +630,74 @@ static int put_into_effect(struct image_table *table, struct image *image,
 	return rc;
 }
 
+/* Resolved again; the sums that there are count as wished for where nobody says anything. */
+static int resolve_again(const struct image *image, const struct image_request *request,
+			 struct settings *settings)
+{
+	bool is_image = image->is_image;
+	int rc = request->resolve(request->context, image->cached_fd, &is_image, settings);
+
+	if (rc == 0)
+		image_tell_checksum(image->sums, settings);
+	return rc;
+}
+
+static bool gives_up_sums(const struct image *image, const struct settings *settings)
+{
+	return image->sums && wish_of(settings) == SUMS_DROP;
+}
+
 int image_reconfigure(struct image_table *table, struct image *image,
 		      const struct image_request *request)
 {
 	struct settings old = image_settings(table, image), settings;
 	struct held_range held;
-	bool is_image = image->is_image;
 	int rc;
 
 	if (!image->is_image) /* it was decided when it was opened */
 		return 0;
-	rc = request->resolve(request->context, image->cached_fd, &is_image, &settings);
+	rc = resolve_again(image, request, &settings);
 	if (rc < 0 || !memcmp(&settings, &old, sizeof(settings)))
 		return rc;
 	/* Most of the flush is done before anybody has to wait for the rest of it. */
 	if (!same_mode(&settings, &old))
-		flush(image);
+		image_flush(image);
+	sums_leave(image, gives_up_sums(image, &settings));
 	range_hold(&image->ranges, &held, 0, UINT64_MAX);
 	/* Again: of several who change something at a time the last one has to see it all. */
-	rc = request->resolve(request->context, image->cached_fd, &is_image, &settings);
+	rc = resolve_again(image, request, &settings);
 	if (rc == 0 && !same_mode(&settings, &image->settings))
-		flush(image);
+		image_flush(image);
+	if (rc == 0)
+		rc = switch_sums(table, image, &settings);
 	if (rc == 0) {
 		pthread_mutex_lock(&table->lock);
 		rc = put_into_effect(table, image, request, &settings);
 		pthread_mutex_unlock(&table->lock);
 		PROBE(mode_switched, image->key, settings.value[SETTING_CACHE], rc);
 	}
+	sums_leave(image, false);
 	range_drop(&image->ranges, &held);
 	return rc < 0 ? rc : memcmp(&settings, &old, sizeof(settings)) != 0;
+}
+
+int image_adopt_sums(struct image_table *table, struct image *image, const char *path)
+{
+	struct held_range held;
+	int rc;
+
+	sums_leave(image, true);
+	range_hold(&image->ranges, &held, 0, UINT64_MAX);
+	pthread_rwlock_wrlock(&image->sums_lock);
+	rc = sums_adopt(table->sums, image, path);
+	pthread_rwlock_unlock(&image->sums_lock);
+	sums_leave(image, false);
+	pthread_mutex_lock(&table->lock);
+	image_tell_checksum(image->sums, &image->settings);
+	image->record->settings = image->settings;
+	pthread_mutex_unlock(&table->lock);
+	range_drop(&image->ranges, &held);
+	return rc;
 }
 
 struct settings image_settings(struct image_table *table, const struct image *image)
@@ -649,6 +751,52 @@ int64_t image_size(const struct image *image)
 	return fstat(image->fd, &st) < 0 ? -errno : st.st_size;
 }
 
+/* Clean pages would hide what the device has. */
+static void drop_pages(const struct image *image, uint64_t offset, uint32_t length)
+{
+	sync_file_range(image->cached_fd, offset, length,
+			SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				SYNC_FILE_RANGE_WAIT_AFTER);
+	posix_fadvise(image->cached_fd, offset, length, POSIX_FADV_DONTNEED);
+}
+
+int image_read_blocks(const struct image *image, void *data, uint32_t length, uint64_t offset,
+		      bool fresh)
+{
+	uint32_t done = 0;
+
+	if (fresh && !image->traits->direct)
+		drop_pages(image, offset, length);
+	while (done < length) {
+		ssize_t n = pread(image->fd, (char *)data + done, length - done, offset + done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		done += n;
+		if (n == 0 || done % SUM_BLOCK) /* the end of the file */
+			break;
+	}
+	memset((char *)data + done, 0, length - done);
+	return 0;
+}
+
+int image_write_block(const struct image *image, const void *data, uint64_t offset)
+{
+	int64_t size = image_size(image);
+	int fd = size >= (int64_t)offset + SUM_BLOCK ? image->fd : image->cached_fd;
+	uint32_t length = MIN(SUM_BLOCK, MAX(size, (int64_t)offset) - (int64_t)offset);
+	ssize_t n;
+
+	do {
+		n = pwrite(fd, data, length, offset);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 || fdatasync(fd) < 0)
+		return -errno;
+	return n < (ssize_t)length ? -EIO : 0;
+}
+
 mode_t image_privileges(mode_t mode)
 {
 	/* setgid without group execution means mandatory locking, not privilege. */
@@ -693,6 +841,7 @@ void image_sync_end(struct image *image, int result)
 	if (result < 0) {
 		image_remember_error(image, result);
 		log_loss(image, result);
+		sums_doubt(image);
 	}
 	atomic_fetch_sub(&image->record->syncing, 1);
 }

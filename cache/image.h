@@ -21,6 +21,7 @@
 #include "lane.h"
 #include "policy/settings.h"
 #include "rangelock.h"
+#include "sums.h"
 
 /* Direct I/O that is coarser than this is not used: the slots have no room to widen a request. */
 #define IMAGE_ALIGN_MAX SLOT_PAGE
@@ -74,6 +75,11 @@ struct image {
 	struct range_queue ranges;
 	struct dirty dirty;
 
+	/* Of its blocks; NULL: it has none. Changed only by who holds all of the ranges (or before
+	 * and after anybody uses the image) and the lock. */
+	struct sum_file *sums;
+	pthread_rwlock_t sums_lock;
+
 	/*
 	 * Witnesses: descriptions that nobody fsyncs and that are kept outside the process. An
 	 * error that an fsync returned is gone for the next one on the same description, so after a
@@ -105,6 +111,7 @@ struct image_table {
 	struct image **images;	      /* by index; NULL: free */
 	struct image_record *records; /* by index */
 	const struct image_keeper *keeper;
+	struct sums *sums;
 	unsigned size;
 	unsigned rover; /* where to look for a free index first */
 	struct image *buckets[IMAGE_BUCKETS];
@@ -131,7 +138,8 @@ struct image_request {
 /* SIZE: how many files may be open at once, and how many RECORDS there are. Everything given stays
  * the caller's. -ENOMEM. */
 int image_table_init(struct image_table *table, unsigned size, struct image_record *records,
-		     const struct image_keeper *keeper, struct lane *lanes, unsigned nlanes);
+		     const struct image_keeper *keeper, struct sums *sums, struct lane *lanes,
+		     unsigned nlanes);
 void image_table_fini(struct image_table *table);
 
 /* Opens (1) or shares (0). Each success is to be paired with one image_close(). -errno of open(2),
@@ -174,11 +182,18 @@ struct image *image_next(struct image_table *table, unsigned *index);
 int image_reconfigure(struct image_table *table, struct image *image,
 		      const struct image_request *request);
 
+/* The checksums that a file of the same size had at PATH in the pool, before it was moved and
+ * became this one, are the image's from now on. -ENOENT: there are none. -errno. */
+int image_adopt_sums(struct image_table *table, struct image *image, const char *path);
+
 /* Sum over all that are open or were. */
 void image_table_counters(struct image_table *table, struct counters *sum);
 
 /* What is in effect. */
 struct settings image_settings(struct image_table *table, const struct image *image);
+
+/* Checksums that there are count as wished for where nobody says anything. */
+void image_tell_checksum(bool has_sums, struct settings *settings);
 
 /* Bytes in the page cache that are not on the device yet. */
 uint64_t image_dirty(struct image *image);
@@ -190,6 +205,17 @@ static inline struct image *image_at(const struct image_table *table, unsigned i
 
 /* Bytes; -errno. */
 int64_t image_size(const struct image *image);
+
+/* Whole blocks (SUM_BLOCK) at OFFSET, zero beyond the end of the file; FRESH: from the device. DATA
+ * are aligned as a block. For threads that may sleep and hold the range. -errno. */
+int image_read_blocks(const struct image *image, void *data, uint32_t length, uint64_t offset,
+		      bool fresh);
+
+/* One block; it is on the device when it returns. Nothing beyond the end of the file. -errno. */
+int image_write_block(const struct image *image, const void *data, uint64_t offset);
+
+/* All that was written so far is on stable storage, or the error is remembered. -errno. */
+int image_flush(struct image *image);
 
 /* The bits of MODE that a change by somebody without CAP_FSETID ends. */
 mode_t image_privileges(mode_t mode);

@@ -36,6 +36,7 @@ static void count(const struct io *io)
 static void finish(struct io *io, int result)
 {
 	io->result = result;
+	sums_end(&io->sums);
 	count(io);
 	PROBE(request_done, io->kind, io->image->key, io->offset, io->result,
 	      io->lane->now - io->begun);
@@ -121,14 +122,20 @@ static void drop_and_finish(struct io *io, int result)
 
 /* ===== alignment ===== */
 
+/* With checksums it takes whole blocks. */
+static uint32_t align_of(const struct io *io)
+{
+	return io->image->sums ? SUM_BLOCK : io->image->align;
+}
+
 static bool aligned(const struct io *io)
 {
-	return ((io->offset | io->length) & (io->image->align - 1)) == 0;
+	return ((io->offset | io->length) & (align_of(io) - 1)) == 0;
 }
 
 static void widen(struct io *io)
 {
-	uint32_t align = io->image->align;
+	uint32_t align = align_of(io);
 
 	io->start = align_down(io->offset, align);
 	io->span = align_up(io->offset + io->length, align) - io->start;
@@ -139,7 +146,65 @@ static void widen(struct io *io)
  */
 static uint32_t resume_at(const struct io *io, uint32_t progress)
 {
-	return align_down(progress, io->image->align);
+	return align_down(progress, align_of(io));
+}
+
+/* ===== checksums (sums.h) ===== */
+
+/* The io goes on in its own thread with what a thread that may sleep has found. */
+static void go_on(struct io *io, void (*run)(struct lane_work *work))
+{
+	io->resume.run = run;
+	lane_post(io->lane, &io->resume);
+}
+
+/* Asks for what the sums of START and SPAN need. False: NEXT will be called. */
+static bool begin_sums(struct io *io, void (*ready)(struct sums_op *op))
+{
+	io->sums = (struct sums_op){
+		.file = io->image->sums,
+		.first = io->start / SUM_BLOCK,
+		.blocks = io->span / SUM_BLOCK,
+		.write = io->kind == IO_WRITE,
+		.whole = io->start < io->offset,
+		.whole_end = (io->offset + io->length) / SUM_BLOCK - io->start / SUM_BLOCK,
+		.ready = ready,
+	};
+	return sums_begin(&io->sums);
+}
+
+/*
+ * A block differs from its sum, and no write can have overtaken it: its range is held. Once more
+ * from the device, and if it still does it is bad. What comes of it is in RESULT: 0, -EIO.
+ */
+static void look_again(struct sums_work *work, void (*then)(struct lane_work *work))
+{
+	struct io *io = container_of(work, struct io, check);
+	char again[SUM_BLOCK] __attribute__((aligned(SUM_BLOCK)));
+	uint64_t offset = io->start + (uint64_t)io->doubtful * SUM_BLOCK;
+
+	io->result = image_read_blocks(io->image, again, SUM_BLOCK, offset, true);
+	if (io->result == 0 &&
+	    sums_differ(&io->sums, again, io->doubtful, io->doubtful + 1) == io->doubtful) {
+		sums_report(io->image, again, offset);
+		io->result = -EIO;
+	}
+	memcpy(io->block, again, SUM_BLOCK);
+	go_on(io, then);
+}
+
+/* Of BLOCKS read to DATA, beginning with FROM of those transferred: the first that differs is
+ * looked at again by CHECK, and false returned. */
+static bool verify(struct io *io, char *data, uint32_t from, uint32_t end,
+		   void (*check)(struct sums_work *work))
+{
+	io->doubtful = sums_differ(&io->sums, data, from, end);
+	if (io->doubtful == end)
+		return true;
+	io->block = data + (size_t)(io->doubtful - from) * SUM_BLOCK;
+	io->check.run = check;
+	sums_ask(io->image->sums, &io->check);
+	return false;
 }
 
 /* ===== read ===== */
@@ -152,7 +217,7 @@ static void submit_rest_of_read(struct io *io)
 		    io->start + io->progress, read_more);
 }
 
-static void finish_read(struct io *io)
+static void deliver(struct io *io)
 {
 	uint32_t gap = io->offset - io->start;
 	uint32_t have = io->progress > gap ? io->progress - gap : 0;
@@ -166,6 +231,42 @@ static void finish_read(struct io *io)
 	} else {
 		finish(io, have);
 	}
+}
+
+static void check_read(struct sums_work *work);
+
+/* A last block that is cut by the end of the file goes on with zeroes. */
+static void verify_read(struct io *io, uint32_t from)
+{
+	uint32_t blocks = (io->progress + SUM_BLOCK - 1) / SUM_BLOCK;
+
+	memset(io->slot->payload + io->progress, 0, blocks * SUM_BLOCK - io->progress);
+	if (verify(io, io->slot->payload + (size_t)from * SUM_BLOCK, from, blocks, check_read))
+		deliver(io);
+}
+
+static void read_checked(struct lane_work *work)
+{
+	struct io *io = container_of(work, struct io, resume);
+
+	if (io->result < 0 &&
+	    io->image->settings.value[SETTING_CHECKSUM_ERRORS] == CSUM_ERRORS_FAIL)
+		finish(io, io->result);
+	else
+		verify_read(io, io->doubtful + 1);
+}
+
+static void check_read(struct sums_work *work)
+{
+	look_again(work, read_checked);
+}
+
+static void finish_read(struct io *io)
+{
+	if (io->sums.begun)
+		verify_read(io, 0);
+	else
+		deliver(io);
 }
 
 static void read_more(struct io *io, int res)
@@ -202,10 +303,21 @@ static void read_more(struct io *io, int res)
 	}
 }
 
+static void resume_read(struct lane_work *work)
+{
+	submit_rest_of_read(container_of(work, struct io, resume));
+}
+
+static void read_ready(struct sums_op *op)
+{
+	go_on(container_of(op, struct io, sums), resume_read);
+}
+
 static void start_read(struct io *io)
 {
 	widen(io);
-	submit_rest_of_read(io);
+	if (!io->image->sums || begin_sums(io, read_ready))
+		submit_rest_of_read(io);
 }
 
 /* ===== bounding dirty data ===== */
@@ -294,7 +406,7 @@ static void write_more(struct io *io, int res);
 static void submit_rest_of_write(struct io *io)
 {
 	struct io_uring_sqe *sqe = sqe_for(io, write_more);
-	char *from = io->slot->payload + io->progress;
+	char *from = io->base + io->progress;
 	uint32_t length = io->span - io->progress;
 	uint64_t offset = io->start + io->progress;
 
@@ -312,6 +424,33 @@ static void submit_rest_of_write(struct io *io)
 		sqe->flags |= IOSQE_ASYNC;
 }
 
+static void write_settled(struct lane_work *work)
+{
+	struct io *io = container_of(work, struct io, resume);
+
+	finish(io, io->result);
+}
+
+static void settle_write(struct sums_work *work)
+{
+	struct io *io = container_of(work, struct io, check);
+
+	sums_settle_failed(&io->sums, io->intent);
+	go_on(io, write_settled);
+}
+
+/* What is there now nobody knows before it has been read. */
+static void fail_write(struct io *io, int error)
+{
+	if (!io->sums.begun) {
+		finish(io, error);
+		return;
+	}
+	io->result = error;
+	io->check.run = settle_write;
+	sums_ask(io->image->sums, &io->check);
+}
+
 static void write_more(struct io *io, int res)
 {
 	uint32_t before = io->progress;
@@ -320,7 +459,7 @@ static void write_more(struct io *io, int res)
 		if (transient(io, res))
 			submit_rest_of_write(io);
 		else
-			finish(io, res);
+			fail_write(io, res);
 		return;
 	}
 	io->progress += res;
@@ -328,14 +467,17 @@ static void write_more(struct io *io, int res)
 		if (!io->through_cache)
 			io->progress = resume_at(io, io->progress);
 		if (io->progress == before && io->retries++ >= RETRIES)
-			finish(io, -EIO);
+			fail_write(io, -EIO);
 		else
 			submit_rest_of_write(io);
-	} else if (io->image->dirty.limit) {
-		bound_dirty(io);
-	} else {
-		finish(io, io->length);
+		return;
 	}
+	sums_commit(&io->sums, io->intent);
+	sums_end(&io->sums);
+	if (io->image->dirty.limit)
+		bound_dirty(io);
+	else
+		finish(io, io->length);
 }
 
 /* ===== read-modify-write: a write that does not fill its first or last block ===== */
@@ -352,14 +494,28 @@ static void head_read(struct io *io, int res);
 /* Reads the old block at OFFSET of what is written. */
 static void read_block(struct io *io, uint32_t offset, void (*step)(struct io *io, int res))
 {
-	submit_read(io, scratch(io), io->image->align, io->start + offset, step);
+	submit_read(io, scratch(io), align_of(io), io->start + offset, step);
+}
+
+static bool beyond_end(const struct io *io, uint64_t offset)
+{
+	int64_t size = image_size(io->image);
+
+	return size >= 0 && offset >= (uint64_t)size;
 }
 
 /* False: it has been tried again, or there is nothing to go on with. */
 static bool have_block(struct io *io, int res, uint32_t offset,
 		       void (*step)(struct io *io, int res))
 {
-	if (res == (int)io->image->align)
+	int align = align_of(io);
+
+	if (res >= 0 && res < align && io->image->sums &&
+	    beyond_end(io, io->start + offset + res)) {
+		memset(scratch(io) + res, 0, align - res);
+		return true;
+	}
+	if (res == align)
 		return true;
 	if (transient(io, res))
 		read_block(io, offset, step);
@@ -368,36 +524,116 @@ static bool have_block(struct io *io, int res, uint32_t offset,
 	return false;
 }
 
-static void tail_read(struct io *io, int res)
+/* All blocks are whole. */
+static void write_blocks(struct io *io)
 {
-	uint32_t align = io->image->align;
+	io->base = io->slot->payload;
+	sums_intend(&io->sums, io->base, io->intent);
+	submit_rest_of_write(io);
+}
+
+/* The partial last block of a file, not more of it than was given; with direct I/O through the page
+ * cache and synchronously: it would have to make the file longer, and a crash before it is cut
+ * again would leave it so. */
+static void write_end(struct io *io)
+{
+	io->base = io->slot->payload;
+	if (io->image->sums) {
+		sums_intend(&io->sums, io->base, io->intent);
+		io->base += io->offset - io->start;
+	}
+	io->start = io->offset;
+	io->span = io->length;
+	io->through_cache = io->image->traits->direct;
+	submit_rest_of_write(io);
+}
+
+static void write_merged(struct io *io)
+{
+	if (beyond_end(io, io->start + io->span - 1))
+		write_end(io);
+	else
+		write_blocks(io);
+}
+
+static void copy_tail(struct io *io)
+{
+	uint32_t align = align_of(io);
 	uint32_t end = io->offset - io->start + io->length;
 
-	if (!have_block(io, res, align_down(end, align), tail_read))
-		return;
 	memcpy(io->slot->payload + end, scratch(io) + end % align, align - end % align);
-	submit_rest_of_write(io);
+	write_merged(io);
+}
+
+static void tail_checked(struct lane_work *work)
+{
+	struct io *io = container_of(work, struct io, resume);
+
+	if (io->result < 0)
+		finish(io, io->result);
+	else
+		copy_tail(io);
+}
+
+static void check_tail(struct sums_work *work)
+{
+	look_again(work, tail_checked);
+}
+
+static void tail_read(struct io *io, int res)
+{
+	uint32_t tail = align_down(io->offset - io->start + io->length, align_of(io));
+
+	if (!have_block(io, res, tail, tail_read))
+		return;
+	if (verify(io, scratch(io), tail / SUM_BLOCK, tail / SUM_BLOCK + 1, check_tail))
+		copy_tail(io);
 }
 
 static void merge_tail(struct io *io)
 {
-	uint32_t align = io->image->align;
+	uint32_t align = align_of(io);
 	uint32_t gap = io->offset - io->start, end = gap + io->length;
 
-	if (end % align == 0)
-		submit_rest_of_write(io);
-	else if (gap && io->span == align)
-		tail_read(io, align); /* one block has both ends, and it is in the scratch */
-	else
+	if (end % align == 0) {
+		write_merged(io);
+	} else if (gap && io->span == align) {
+		copy_tail(io); /* one block has both ends, and it is in the scratch */
+	} else if (io->image->sums && beyond_end(io, io->start + align_down(end, align))) {
+		memset(scratch(io), 0, align);
+		copy_tail(io);
+	} else {
 		read_block(io, align_down(end, align), tail_read);
+	}
+}
+
+static void merge_head(struct io *io)
+{
+	memcpy(io->slot->payload, scratch(io), io->offset - io->start);
+	merge_tail(io);
+}
+
+static void head_checked(struct lane_work *work)
+{
+	struct io *io = container_of(work, struct io, resume);
+
+	if (io->result < 0)
+		finish(io, io->result);
+	else
+		merge_head(io);
+}
+
+static void check_head(struct sums_work *work)
+{
+	look_again(work, head_checked);
 }
 
 static void head_read(struct io *io, int res)
 {
 	if (!have_block(io, res, 0, head_read))
 		return;
-	memcpy(io->slot->payload, scratch(io), io->offset - io->start);
-	merge_tail(io);
+	if (verify(io, scratch(io), 0, 1, check_head))
+		merge_head(io);
 }
 
 static void read_modify_write(struct io *io)
@@ -412,21 +648,12 @@ static void read_modify_write(struct io *io)
 	read_block(io, 0, head_read);
 }
 
-/* Through the page cache and synchronously: the partial last block of a file. Direct I/O would have
- * to make the file longer, and a crash before it is cut again would leave it so. */
-static void write_through_cache(struct io *io)
-{
-	io->start = io->offset;
-	io->span = io->length;
-	io->through_cache = true;
-	submit_rest_of_write(io);
-}
-
 static void start(struct io *io);
 
 /* The page cache works in pages and folios: nobody else may write directly near by meanwhile. */
 static void widen_lock(struct io *io)
 {
+	sums_end(&io->sums); /* without the range it means nothing */
 	range_release(&io->image->ranges, &io->range);
 	io->range.start = 0;
 	io->range.end = UINT64_MAX;
@@ -436,10 +663,11 @@ static void widen_lock(struct io *io)
 
 static void write_data(struct io *io)
 {
+	bool direct = io->image->traits->direct;
 	int64_t size;
 
 	if (aligned(io)) {
-		submit_rest_of_write(io);
+		write_blocks(io);
 		return;
 	}
 	size = image_size(io->image);
@@ -447,10 +675,12 @@ static void write_data(struct io *io)
 		finish(io, size);
 	else if (io->start + io->span <= (uint64_t)size)
 		read_modify_write(io);
-	else if (io->range.end != UINT64_MAX)
+	else if (direct && io->range.end != UINT64_MAX)
 		widen_lock(io);
+	else if (io->image->sums)
+		read_modify_write(io);
 	else
-		write_through_cache(io);
+		write_end(io);
 }
 
 /* ===== zeroes ===== */
@@ -487,7 +717,10 @@ static void zeroed(struct io *io, int res)
 		if (res == -EOPNOTSUPP)
 			io->image->lacks_zeroing = true;
 		write_data(io);
-	} else if (io->image->traits->dsync) {
+		return;
+	}
+	sums_commit(&io->sums, io->intent);
+	if (io->image->traits->dsync) {
 		sqe = sqe_for(io, zeroes_synced);
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
 		on_file(io, sqe, true);
@@ -502,18 +735,39 @@ static void write_zeroes(struct io *io)
 	int mode = unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
 	struct io_uring_sqe *sqe = sqe_for(io, zeroed);
 
+	sums_intend(&io->sums, io->slot->payload, io->intent);
 	io_uring_prep_fallocate(sqe, 0, mode | FALLOC_FL_KEEP_SIZE, io->offset, io->length);
 	on_file(io, sqe, true);
+}
+
+static void write_prepared(struct io *io)
+{
+	if (io->image->sums && io->sums.error)
+		finish(io, io->sums.error);
+	else if (is_zeroes(io))
+		write_zeroes(io);
+	else
+		write_data(io);
+}
+
+static void resume_write(struct lane_work *work)
+{
+	write_prepared(container_of(work, struct io, resume));
+}
+
+static void write_ready(struct sums_op *op)
+{
+	go_on(container_of(op, struct io, sums), resume_write);
 }
 
 static void start_write(struct io *io)
 {
 	widen(io);
 	io->through_cache = false;
-	if (is_zeroes(io))
-		write_zeroes(io);
-	else
-		write_data(io);
+	if (io->image->sums && io->offset + io->length > SUMS_BYTES_MAX)
+		finish(io, -EFBIG);
+	else if (!io->image->sums || begin_sums(io, write_ready))
+		write_prepared(io);
 }
 
 /* ===== fsync ===== */

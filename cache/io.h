@@ -29,6 +29,7 @@ struct io {
 	uint64_t offset; /* bytes */
 	uint32_t length; /* bytes, at most PAYLOAD_MAX */
 	void (*done)(struct io *io);
+	struct sum_intent *intent; /* this io's, where the image has checksums */
 
 	/* for done() */
 	int result; /* bytes, or -errno */
@@ -44,10 +45,15 @@ struct io {
 	uint32_t span;	   /* its length */
 	uint32_t progress; /* bytes of it done */
 	uint32_t retries;
+	char *base;		/* IO_WRITE: what is transferred, in the slot */
 	bool through_cache;	/* this write goes through the page cache, synchronously */
 	struct dirty_wait wait; /* IO_WRITE: for room below the dirty limit */
 	unsigned witness;	/* IO_FSYNC: which one is being heard */
 	uint64_t mark;		/* IO_FSYNC: what was written when it began */
+	struct sums_op sums;
+	struct sums_work check;
+	uint32_t doubtful; /* the block that differed, of those transferred */
+	char *block;	   /* where it is */
 };
 
 void io_start(struct io *io);

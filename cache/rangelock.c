@@ -84,12 +84,13 @@ static void wake_sleeper(struct range *range)
 	sem_post(&container_of(range, struct held_range, range)->granted);
 }
 
-void range_hold(struct range_queue *queue, struct held_range *held, uint64_t start, uint64_t end)
+static void wait_for(struct range_queue *queue, struct held_range *held, uint64_t start,
+		     uint64_t end, bool exclusive)
 {
 	held->range = (struct range){
 		.start = start,
 		.end = end,
-		.exclusive = true,
+		.exclusive = exclusive,
 		.on_grant = wake_sleeper,
 	};
 	atomic_fetch_add(&queue->held, 1);
@@ -97,6 +98,16 @@ void range_hold(struct range_queue *queue, struct held_range *held, uint64_t sta
 	if (!range_acquire(queue, &held->range))
 		while (sem_wait(&held->granted) < 0 && errno == EINTR)
 			;
+}
+
+void range_hold(struct range_queue *queue, struct held_range *held, uint64_t start, uint64_t end)
+{
+	wait_for(queue, held, start, end, true);
+}
+
+void range_share(struct range_queue *queue, struct held_range *held, uint64_t start, uint64_t end)
+{
+	wait_for(queue, held, start, end, false);
 }
 
 void range_drop(struct range_queue *queue, struct held_range *held)

@@ -36,12 +36,13 @@ void range_queue_init(struct range_queue *queue);
 bool range_acquire(struct range_queue *queue, struct range *range);
 void range_release(struct range_queue *queue, struct range *range);
 
-/* For threads that may sleep: an exclusive lock, waited for. */
+/* For threads that may sleep: a lock, waited for; exclusive, or shared. */
 struct held_range {
 	struct range range;
 	sem_t granted;
 };
 
+void range_share(struct range_queue *queue, struct held_range *held, uint64_t start, uint64_t end);
 void range_hold(struct range_queue *queue, struct held_range *held, uint64_t start, uint64_t end);
 void range_drop(struct range_queue *queue, struct held_range *held);
 

@@ -9,12 +9,143 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define SUM_BLOCK 4096u
 
+/* Files that are larger have none. */
+#define SUMS_BYTES_MAX (65ull << 40)
+
 struct image;
+struct sums;	 /* the mount's */
+struct sum_file; /* an open image's */
+struct sum_intent;
+
+/* ===== the mount's ===== */
+
+struct sums_config {
+	int root_fd; /* of the pool */
+	void *context;
+	/* What the image is called, for messages. Returns PATH or something better. */
+	const char *(*name)(void *context, const struct image *image, char path[PATH_MAX]);
+};
+
+/* What outlives the process, for INTENTS writes at a time: a memfd, or -errno. */
+int sums_memory(unsigned intents);
+
+/* CONFIG stays the caller's, MEMORY_FD becomes ours. -EPROTO: of a version that we do not know. */
+int sums_init(struct sums **sums, const struct sums_config *config, int memory_fd);
+
+/* The two threads: none of them is needed to take over what a predecessor left. -errno. */
+int sums_start(struct sums *sums);
+void sums_stop(struct sums *sums);
+
+struct sum_intent *sums_intent(struct sums *sums, unsigned index);
+
+/* ===== opening and closing; for threads that may sleep ===== */
+
+enum sums_wish {
+	SUMS_KEEP, /* those that there are */
+	SUMS_MAKE, /* there shall be some */
+	SUMS_DROP, /* there shall be none */
+};
+
+/*
+ * Gives IMAGE, which nobody reads or writes meanwhile, its sums if it has or gets some. FOREIGN is
+ * an enum foreign_change. -EOPNOTSUPP: it cannot have any; -EPROTONOSUPPORT: of a version that we
+ * do not know; -EIO: it was changed behind the mount and is to be refused (a line has said so).
+ * -errno.
+ */
+int sums_open(struct sums *sums, struct image *image, enum sums_wish wish, int foreign);
+
+/* IMAGE was moved and is another inode now. In the place of the sums that it has, if any, it gets
+ * those that a file of its size had at PATH in the pool. Nobody uses it meanwhile. -ENOENT: there
+ * are none. */
+int sums_adopt(struct sums *sums, struct image *image, const char *path);
+
+/* As far as possible all is as after a clean close: what was written is on the device, and nothing
+ * would be hashed again after a crash. Nobody writes meanwhile. */
+void sums_settle(struct image *image);
+
+/* Nothing of ours reads the image by itself any more when it returns; or it may again. To be called
+ * before the image is held for sums_close(). */
+void sums_leave(struct image *image, bool leaving);
+
+/* Nobody uses the image any more. Of a file without a name the sums go, too. */
+void sums_close(struct image *image);
+
+/* The file is gone that is still open as FD: so are its sums. */
+void sums_remove(struct sums *sums, int fd);
+
+/* Whether the file that is open (O_PATH will do) as FD has sums. */
+bool sums_exist(struct sums *sums, int fd);
+
+/* ===== the data path ===== */
+
+/* What a read, a write or somebody else needs of the sums of some blocks. */
+struct sums_op {
+	struct sum_file *file;
+	uint64_t first;	 /* block */
+	uint32_t blocks; /* at most 496 */
+	bool write;
+	bool raw;		   /* also where the sums mean nothing */
+	uint32_t whole, whole_end; /* write: those from here to there are overwritten wholly */
+	void (*ready)(struct sums_op *op); /* another thread calls it */
+
+	int32_t frame[2]; /* ours: one a region; -1: its sums mean nothing */
+	bool begun;
+	int error; /* write: nothing may be written */
+	struct sums_op *next;
+};
+
+/* True: it has what it needs. False: ready() will be called. The blocks' range is held until the
+ * end of the op. For a write the regions' dirty bits are durable then. */
+bool sums_begin(struct sums_op *op);
+void sums_end(struct sums_op *op);
+
+/* The first of N blocks from FROM (of the op's) on that differs from its sum; N: none does. */
+uint32_t sums_differ(const struct sums_op *op, const void *data, uint32_t from, uint32_t n);
+
+/* Before the op's DATA go out, and when they have arrived. In between INTENT says outside the
+ * process what is under way. */
+void sums_intend(const struct sums_op *op, const void *data, struct sum_intent *intent);
+void sums_commit(const struct sums_op *op, struct sum_intent *intent);
+
+/* The write failed: each block that it might have changed gets the sum of what is there now. For
+ * threads that may sleep. */
+void sums_settle_failed(const struct sums_op *op, struct sum_intent *intent);
+
+/* Something to be done by a thread that may sleep. */
+struct sums_work {
+	void (*run)(struct sums_work *work);
+	struct sums_work *next;
+};
+void sums_ask(struct sum_file *file, struct sums_work *work);
+
+/* An fsync failed: what is dirty now may be lost. Any thread. */
+void sums_doubt(struct image *image);
+
+/* ===== changes of another kind than a write; for threads that may sleep ===== */
+
+/* Widens a range to whole regions if the image has sums: what is to be held for a change. */
+void sums_widen(const struct image *image, uint64_t *start, uint64_t *end);
+
+/*
+ * Before START to END (bytes) change; they are held. What the first and the last block keep is
+ * verified: -EIO if that is bad. From here on their sums mean nothing, until one of the next says
+ * what they are (or, after a failure, they are hashed again in time). -errno: nothing may be
+ * changed.
+ */
+int sums_change(struct image *image, uint64_t start, uint64_t end, bool zeroing);
+void sums_zeroed(struct image *image, uint64_t start, uint64_t end);
+void sums_copied(struct image *image, uint64_t start, struct image *from, uint64_t from_start,
+		 uint64_t length, uint64_t copied);
+void sums_failed(struct image *image, uint64_t start, uint64_t end);
+
+/* Before the file's times change. -errno. */
+int sums_touch(struct image *image);
 
 /* ===== for threads that may sleep; the image is open ===== */
 
@@ -59,7 +190,3 @@ bool sums_error_next(struct image *image, uint64_t *offset, uint64_t *length);
  * it is written and on the device; -EALREADY: the block is fine; -EBADMSG: DATA is not what it was;
  * -ENODATA: there are no sums (yet). -errno. */
 int sums_repair(struct image *image, const void *data, uint64_t offset);
-
-/* The image was moved (it is another inode now): takes the sums that a file of its size had at PATH
- * in the pool instead of those that it has. Holds the image. -ENOENT: there are none. -errno. */
-int sums_adopt(struct image *image, const char *path);

@@ -101,10 +101,9 @@ int control_set(struct mount *mount, uid_t uid, uint64_t ino, int fd, const char
 		snprintf(text, sizeof(text), "%s", key);
 		rc = settings_set_named(&scratch, text, "", FROM_FILE, &err);
 	}
-	policy_name(mount, ino, fd, path);
 	if (rc == 0)
-		return policy_check(path, &scratch);
-	log_err("%s: %s", path, err.text);
+		return 0;
+	log_err("%s: %s", policy_name(mount, ino, fd, path), err.text);
 	return -EINVAL;
 }
 
@@ -149,6 +148,7 @@ static int effective(struct mount *mount, uint64_t ino, char **value)
 			return fd;
 		is_image = atomic_load(&node->flags) & NODE_IMAGE;
 		policy_resolve(mount, node, fd, &is_image, &settings);
+		image_tell_checksum(sums_exist(mount->sums, fd), &settings);
 	}
 	settings_effective(&settings, text, sizeof(text));
 	*value = strdup(text);

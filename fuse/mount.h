@@ -24,6 +24,9 @@ struct mount {
 	struct node_table nodes;
 	struct image_table images;
 	struct image_keeper image_keeper;
+	struct sums *sums;
+	struct sums_config sums_config;
+	int sums_fd;
 	struct policy policy;
 	struct report report;
 	struct lane *lanes; /* one a worker */

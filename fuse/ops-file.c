@@ -27,6 +27,8 @@ static int32_t backing_of(struct mount *mount, uint64_t fh)
 	struct fuse_backing_map map = {.fd = image->cached_fd};
 	int32_t id = atomic_load(&image->record->backing), none = 0;
 
+	if (image->sums) /* the kernel would not verify */
+		return 0;
 	if (id || !(protocol_features(&mount->protocol) & FUSE_PASSTHROUGH))
 		return id;
 	id = ioctl(mount->device_fd, FUSE_DEV_IOC_BACKING_OPEN, &map);
@@ -206,10 +208,22 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
+int node_image(struct mount *mount, uint64_t id, int fd, struct image **image)
+{
+	struct node_opener opener = {mount, node_get(&mount->nodes, id)};
+	struct image_request request;
+
+	*image = image_find(&mount->images, id);
+	if (*image || !opener.node || !sums_exist(mount->sums, fd))
+		return 0;
+	file_image_request(&opener, O_RDONLY, &request);
+	return MIN(image_open(&mount->images, &request, image), 0);
+}
+
 int node_file(struct mount *mount, uint64_t node, bool writing, struct image **result)
 {
 	struct image *image = image_find(&mount->images, node);
-	int fd;
+	int fd, rc;
 
 	if (image && writing && image->writable) {
 		fd = fcntl(image->cached_fd, F_DUPFD_CLOEXEC, 0);
@@ -217,6 +231,11 @@ int node_file(struct mount *mount, uint64_t node, bool writing, struct image **r
 			fd = -errno;
 	} else {
 		fd = node_open_id(&mount->nodes, node, O_WRONLY);
+	}
+	rc = fd >= 0 && !image ? node_image(mount, node, fd, &image) : 0;
+	if (rc < 0) {
+		close(fd);
+		fd = rc;
 	}
 	if (fd < 0 && image) {
 		image_close(&mount->images, image, false);
@@ -235,6 +254,22 @@ static struct image *image_of(struct mount *mount, uint64_t fh)
 	return file ? image_at(&mount->images, file->image) : NULL;
 }
 
+/* Its range is held. */
+static int change_space(struct image *image, int mode, off_t offset, off_t length)
+{
+	bool zeroing = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+	int rc = zeroing ? sums_change(image, offset, offset + length, true) : sums_touch(image);
+
+	if (rc < 0)
+		return rc;
+	rc = fallocate(image->cached_fd, mode, offset, length) < 0 ? -errno : 0;
+	if (zeroing && rc == 0)
+		sums_zeroed(image, offset, offset + length);
+	else if (zeroing)
+		sums_failed(image, offset, offset + length);
+	return rc;
+}
+
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 		  struct fuse_file_info *fi)
 {
@@ -249,9 +284,12 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	}
 	rc = fuse_req_ctx(req)->uid ? image_drop_privileges(image) : 0;
 	if (rc == 0) {
-		range_hold(&image->ranges, &held, align_down(offset, SLOT_PAGE),
-			   align_up(offset + length, SLOT_PAGE));
-		rc = fallocate(image->cached_fd, mode, offset, length) < 0 ? -errno : 0;
+		uint64_t start = align_down(offset, SLOT_PAGE);
+		uint64_t end = align_up(offset + length, SLOT_PAGE);
+
+		sums_widen(image, &start, &end);
+		range_hold(&image->ranges, &held, start, end);
+		rc = change_space(image, mode, offset, length);
 		range_drop(&image->ranges, &held);
 	}
 	/* ENOSYS would end fallocate for the whole mount. */
@@ -313,7 +351,10 @@ struct copy {
 
 static void hold_one(struct image *image, struct held_range *held, uint64_t from, uint64_t to)
 {
-	range_hold(&image->ranges, held, align_down(from, SLOT_PAGE), align_up(to, SLOT_PAGE));
+	from = align_down(from, SLOT_PAGE);
+	to = align_up(to, SLOT_PAGE);
+	sums_widen(image, &from, &to);
+	range_hold(&image->ranges, held, from, to);
 }
 
 static void copy_hold(struct copy *c)
@@ -337,6 +378,38 @@ static void copy_drop(struct copy *c)
 		range_drop(&c->out->ranges, &c->held_out);
 }
 
+/* Where what is written has checksums: whole blocks only, whose sums come along; the kernel copies
+ * the rest by reading and writing. -EOPNOTSUPP: all of it. */
+static int trim_copy(struct copy *c)
+{
+	bool to_end = (int64_t)(c->off_in + c->length) == image_size(c->in) &&
+		      (int64_t)(c->off_out + c->length) >= image_size(c->out);
+
+	if (!c->out->sums)
+		return 0;
+	if ((c->off_in | c->off_out) & (SUM_BLOCK - 1))
+		return -EOPNOTSUPP;
+	if (!to_end)
+		c->length = align_down(c->length, SUM_BLOCK);
+	if (!c->in->sums && c->length > DENSE_COPY_MAX) /* they are computed */
+		c->length = DENSE_COPY_MAX;
+	return c->length ? 0 : -EOPNOTSUPP;
+}
+
+static int64_t copy_held(struct copy *c)
+{
+	int64_t n = sums_change(c->out, c->off_out, c->off_out + c->length, false);
+
+	if (n < 0)
+		return n;
+	n = copy_below(c->in->cached_fd, c->off_in, c->out->cached_fd, c->off_out, c->length);
+	if (n < 0)
+		sums_failed(c->out, c->off_out, c->off_out + c->length);
+	else
+		sums_copied(c->out, c->off_out, c->in, c->off_in, c->length, n);
+	return n;
+}
+
 int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
 		   uint64_t off_out, uint64_t length)
 {
@@ -357,7 +430,9 @@ int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_
 		return MIN(size, 0);
 	copy.length = MIN(length, size - off_in);
 	copy_hold(&copy);
-	n = copy_below(copy.in->cached_fd, off_in, copy.out->cached_fd, off_out, copy.length);
+	n = trim_copy(&copy);
+	if (n == 0)
+		n = copy_held(&copy);
 	copy_drop(&copy);
 	return n;
 }

@@ -72,6 +72,24 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_attr(req, ino);
 }
 
+/* All of it is held. */
+static int truncate_image(struct image *image, int fd, off_t size)
+{
+	bool shrink = size < image_size(image);
+	int rc = shrink ? sums_change(image, size, SUMS_BYTES_MAX, true) : sums_touch(image);
+
+	if (image->sums && (uint64_t)size > SUMS_BYTES_MAX)
+		rc = -EFBIG;
+	if (rc < 0)
+		return rc;
+	rc = ftruncate(fd, size) < 0 ? -errno : 0;
+	if (shrink && rc == 0)
+		sums_zeroed(image, size, SUMS_BYTES_MAX);
+	else if (shrink)
+		sums_failed(image, size, SUMS_BYTES_MAX);
+	return rc;
+}
+
 /* OPEN: by somebody who has it open for writing, who may although others may not (any more). */
 static int truncate_node(struct mount *mount, fuse_ino_t ino, off_t size, bool open)
 {
@@ -82,13 +100,12 @@ static int truncate_node(struct mount *mount, fuse_ino_t ino, off_t size, bool o
 
 	if (fd < 0)
 		return fd;
-	if (image)
-		range_hold(&image->ranges, &held, 0, UINT64_MAX);
-	rc = ftruncate(fd, size) < 0 ? -errno : 0;
-	if (image) {
-		range_drop(&image->ranges, &held);
-		image_close(&mount->images, image, false);
-	}
+	if (!image)
+		return ftruncate(fd, size) < 0 ? -errno : 0;
+	range_hold(&image->ranges, &held, 0, UINT64_MAX);
+	rc = truncate_image(image, fd, size);
+	range_drop(&image->ranges, &held);
+	image_close(&mount->images, image, false);
 	return rc;
 }
 
@@ -113,6 +130,23 @@ static int set_times(const char *path, const struct stat *attr, int to_set)
 	else if (to_set & FUSE_SET_ATTR_MTIME)
 		times[1] = attr->st_mtim;
 	return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+}
+
+/* By its times we know after a close whether somebody else has changed it. */
+static int change_times(struct mount *mount, fuse_ino_t ino, int fd, const struct stat *attr,
+			int to_set)
+{
+	struct image *image;
+	char path[PROC_PATH_MAX];
+	int rc = node_image(mount, ino, fd, &image);
+
+	if (rc == 0 && image)
+		rc = sums_touch(image);
+	if (rc == 0)
+		rc = set_times(proc_path(path, fd), attr, to_set);
+	if (image)
+		image_close(&mount->images, image, false);
+	return rc;
 }
 
 /* The kernel asks for it where a truncation by somebody without CAP_FSETID ends privileges. */
@@ -155,7 +189,7 @@ static int setattr(struct mount *mount, fuse_ino_t ino, const struct stat *attr,
 	if (!rc && (to_set & FUSE_SET_ATTR_MODE))
 		rc = chmod(path, attr->st_mode & 07777) < 0 ? -errno : 0;
 	if (!rc && (to_set & SET_TIMES))
-		rc = set_times(path, attr, to_set);
+		rc = change_times(mount, ino, fd, attr, to_set);
 	return rc;
 }
 

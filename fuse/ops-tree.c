@@ -130,33 +130,61 @@ static int keep_if_open(struct mount *mount, uint64_t node)
 	return rc;
 }
 
-/* Its node in *NODE, 0 if the kernel knows none. */
-static int keep_if_used(struct mount *mount, int dir, const char *name, uint64_t *node)
-{
-	_cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+/* What a name leads to that is about to go. */
+struct victim {
+	int fd;	       /* O_PATH; -1: nothing is there */
+	uint64_t node; /* 0: the kernel knows none */
+};
 
-	*node = fd < 0 ? 0 : node_find(&mount->nodes, fd);
-	if (!*node)
+static void victim_close(struct victim *victim)
+{
+	cleanup_close(&victim->fd);
+}
+
+#define _cleanup_victim_ __attribute__((cleanup(victim_close)))
+
+static int keep_if_used(struct mount *mount, int dir, const char *name, struct victim *victim)
+{
+	victim->fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	victim->node = victim->fd < 0 ? 0 : node_find(&mount->nodes, victim->fd);
+	if (!victim->node)
 		return 0;
-	node_hold(&mount->nodes, *node, fd);
-	return keep_if_open(mount, *node);
+	node_hold(&mount->nodes, victim->node, victim->fd);
+	return keep_if_open(mount, victim->node);
+}
+
+/* The name is gone. An OPEN takes no lock on the directory: it may have come in between. What
+ * nobody has open any more loses its checksums now, the others with their last close. */
+static void after_removal(struct mount *mount, const struct victim *victim)
+{
+	struct image *image = NULL;
+	struct stat st;
+
+	keep_if_open(mount, victim->node);
+	if (victim->fd < 0 || fstat(victim->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink)
+		return;
+	if (victim->node)
+		image = image_find(&mount->images, victim->node);
+	if (image)
+		image_close(&mount->images, image, false);
+	else
+		sums_remove(mount->sums, victim->fd);
 }
 
 static int remove_at(fuse_req_t req, int dir, const char *name, int flags,
 		     const struct intent_state *intent)
 {
+	_cleanup_victim_ struct victim victim = {-1, 0};
 	struct name_before now = intent_look(dir, name);
-	uint64_t node;
 	int rc;
 
 	if (intent->resumed && intent->before[0].existed && !now.existed)
 		return 0;
-	rc = keep_if_used(mount_of(req), dir, name, &node);
+	rc = keep_if_used(mount_of(req), dir, name, &victim);
 	if (rc == 0 && unlinkat(dir, name, flags) < 0)
 		rc = -errno;
-	/* An OPEN takes no lock on the directory: it may have come in between. */
 	if (rc == 0)
-		keep_if_open(mount_of(req), node);
+		after_removal(mount_of(req), &victim);
 	return rc;
 }
 
@@ -221,7 +249,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	_cleanup_close_ int to = open_parent(req, newparent, newname);
 	struct intent_names names = {{from, to}, {name, newname}};
 	struct intent_state intent = {0};
-	uint64_t replaced;
+	_cleanup_victim_ struct victim replaced = {-1, 0};
 	int rc = from < 0 ? from : MIN(to, 0);
 
 	if (rc == 0)
@@ -231,7 +259,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 		if (rc == 0 && renameat2(from, name, to, newname, flags) < 0)
 			rc = -errno;
 		if (rc == 0)
-			keep_if_open(mount, replaced);
+			after_removal(mount, &replaced);
 	}
 	if (rc == 0) {
 		note_name(mount, to, newname);

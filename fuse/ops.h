@@ -66,6 +66,10 @@ void caller_leave(void);
  * is its open image (to be closed too) or NULL. -errno. */
 int node_file(struct mount *mount, uint64_t node, bool writing, struct image **image);
 
+/* The open image of NODE, which is open (O_PATH) as FD: one that has checksums is opened for it. To be
+ * closed; NULL: nobody has it open. -errno. */
+int node_image(struct mount *mount, uint64_t node, int fd, struct image **image);
+
 /* The families. */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);

@@ -128,12 +128,21 @@ static const struct key {
 	{"cache", "MODE", NULL,
 	 "cache mode of images: none, directsync, writeback, dontcache,\n"
 	 "writethrough, unsafe or auto (default: auto)"},
+	{"checksum", "KIND", NULL,
+	 "checksums of all blocks, verified at every read: off or xxh3\n"
+	 "(default: off)"},
+	{"checksum-errors", "WHAT", NULL,
+	 "a block that differs from its checksum: fail (EIO), or report (log it\n"
+	 "and return it) (default: fail)"},
 	{"detect-zeroes", "HOW", NULL,
 	 "zeroes that are written: off, on (no data) or unmap (a hole)\n"
 	 "(default: off)"},
 	{"dirty-limit", "SIZE", NULL,
 	 "at most this much dirty data an image in writeback and dontcache\n"
 	 "(default: 64M)"},
+	{"foreign-change", "WHAT", NULL,
+	 "an image with checksums that was changed behind the mount: verify,\n"
+	 "rebuild or refuse (default: verify)"},
 	{"images", "PATTERNS", set_images,
 	 "names of image files, separated by ':' (default: *.img:*.raw:*.qcow2)"},
 	{"log", "FILE", set_log, "write the log to FILE"},

@@ -60,20 +60,16 @@ void policy_resolve(struct mount *mount, const struct node *node, int fd, bool *
 	pthread_rwlock_unlock(&mount->policy.lock);
 }
 
-int policy_check(const char *name, const struct settings *settings)
-{
-	if (settings->value[SETTING_CHECKSUM] == CHECKSUM_OFF)
-		return 0;
-	log_err("%s: checksum=xxh3 (%s) is not supported by this version", name,
-		settings_from(settings, SETTING_CHECKSUM));
-	return -EOPNOTSUPP;
-}
-
 const char *policy_name(struct mount *mount, uint64_t id, int fd, char path[PATH_MAX])
 {
 	return find_path(mount, node_get(&mount->nodes, id), fd, path) < 0
 		       ? "(a file without a name)"
 		       : path;
+}
+
+const char *policy_image_name(void *mount, const struct image *image, char path[PATH_MAX])
+{
+	return policy_name(mount, image->key, image->cached_fd, path);
 }
 
 void policy_announce(struct mount *mount, struct image *image, int level)

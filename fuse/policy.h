@@ -41,11 +41,11 @@ void policy_reload(struct mount *mount);
 void policy_resolve(struct mount *mount, const struct node *node, int fd, bool *is_image,
 		    struct settings *settings);
 
-/* Whether this version can do all that SETTINGS ask for; it says so if not. -EOPNOTSUPP. */
-int policy_check(const char *name, const struct settings *settings);
-
 /* Where in the pool node ID is, which is open as FD; or something to call it by. */
 const char *policy_name(struct mount *mount, uint64_t id, int fd, char path[PATH_MAX]);
+
+/* The same of an open image, for messages of cache/sums.h. */
+const char *policy_image_name(void *mount, const struct image *image, char path[PATH_MAX]);
 
 /* Logs at LEVEL what is in effect for IMAGE from now on, and what is dangerous at any level. */
 void policy_announce(struct mount *mount, struct image *image, int level);

@@ -95,7 +95,10 @@ static int new_state(struct mount *mount)
 	mount->state.header->workers = worker_count(&mount->options);
 	mount->state.header->images = MIN(IMAGES_MAX, process_descriptors() / 5);
 	rc = node_table_init(&mount->nodes, &mount->state, mount->root_fd);
-	return rc < 0 ? complain(rc, "node table") : 0;
+	if (rc < 0)
+		return complain(rc, "node table");
+	mount->sums_fd = sums_memory(EXECUTING_MAX);
+	return mount->sums_fd < 0 ? complain(mount->sums_fd, "checksums") : 0;
 }
 
 /* Features that are asked for by options. What cannot be had is said in one line. */
@@ -150,6 +153,7 @@ static int keep_mount(struct mount *mount)
 		{"root", mount->root_fd},
 		{"fuse", mount->device_fd},
 		{"state", mount->state.fd},
+		{"sums", mount->sums_fd},
 	};
 	int rc = clone_devices(mount);
 
@@ -207,6 +211,7 @@ static int mount_taken_over(struct mount *mount)
 
 	mount->root_fd = keep_get("root");
 	mount->device_fd = keep_get("fuse");
+	mount->sums_fd = keep_get("sums");
 	rc = takeover_wait(watchdog_ms());
 	if (rc == 0)
 		rc = state_open(&mount->state, keep_get("state"));
@@ -265,6 +270,8 @@ static int start_threads(struct mount *mount)
 	int rc = helper_start(&mount->helper);
 
 	if (rc == 0)
+		rc = sums_start(mount->sums);
+	if (rc == 0)
 		rc = meta_start(mount);
 	if (rc == 0)
 		rc = policy_start(mount);
@@ -284,12 +291,15 @@ static int start(struct mount *mount, bool taken_over)
 	mount->gone_fd = eventfd(0, EFD_CLOEXEC);
 	if (mount->gone_fd < 0)
 		return -errno;
-	rc = make_lanes(mount);
+	mount->sums_config = (struct sums_config){mount->root_fd, mount, policy_image_name};
+	rc = sums_init(&mount->sums, &mount->sums_config, mount->sums_fd);
+	if (rc == 0)
+		rc = make_lanes(mount);
 	takeover_image_keeper(mount, &mount->image_keeper);
 	if (rc == 0)
 		rc = image_table_init(&mount->images, mount->state.header->images,
-				      mount->state.images, &mount->image_keeper, mount->lanes,
-				      mount->nworkers);
+				      mount->state.images, &mount->image_keeper, mount->sums,
+				      mount->lanes, mount->nworkers);
 	if (rc == 0 && taken_over) {
 		rc = file_restore(mount);
 		takeover_forget(mount);
@@ -454,6 +464,7 @@ static void finish(struct mount *mount)
 	reporter_stop(mount);
 	helper_stop(&mount->helper);
 	image_table_fini(&mount->images);
+	sums_stop(mount->sums);
 	uring_meta_fini(mount);
 	for (unsigned i = 0; i < mount->nworkers; i++) {
 		worker_fini(&mount->workers[i]);

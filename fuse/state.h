@@ -14,8 +14,8 @@
 #include "cache/image.h"
 #include "protocol.h"
 
-#define STATE_VERSION 1
-#define STATE_VERSION_TEXT "1"
+#define STATE_VERSION 2
+#define STATE_VERSION_TEXT "2"
 #define NODES_MAX (1u << 22)
 #define FILES_MAX (1u << 16)
 /* Two witnesses each are kept, and all names of what is kept have to fit one string of 128 KiB in a

@@ -66,6 +66,17 @@ static void print_auto(FILE *out, const struct image *image)
 	print_field(out, "auto-reason", auto_reason(pick));
 }
 
+static void print_sums(FILE *out, struct image *image, const struct settings *settings)
+{
+	char value[SETTINGS_VALUE_MAX];
+	struct sums_state sums;
+
+	sums_state(image, &sums);
+	fprintf(out, " checksum=%s", settings_print(settings, SETTING_CHECKSUM, value));
+	if (sums.phase != SUMS_NONE)
+		fprintf(out, " checksum-to-do=%lu checksum-errors=%lu", sums.to_hash, sums.bad);
+}
+
 static void print_image(FILE *out, struct mount *mount, struct image *image)
 {
 	struct settings settings = image_settings(&mount->images, image);
@@ -80,6 +91,7 @@ static void print_image(FILE *out, struct mount *mount, struct image *image)
 	print_field(out, "reason", settings_from(&settings, SETTING_CACHE));
 	fprintf(out, " block-size=%lu dirty=%lu", settings.value[SETTING_BLOCK_SIZE],
 		image_dirty(image));
+	print_sums(out, image, &settings);
 	print_auto(out, image);
 	print_counters(out, &image->counters);
 	fprintf(out, "\n");

@@ -7,6 +7,7 @@
  *   fuse         the device                         device-N     one directory a filesystem below
  *   clone-N      worker N's clone of it             image-N-M    witness M of the image at index N
  *   fence-N      N the life: the pipe's read end    pid-N        its pidfd
+ *   sums         the memfd of the checksums (cache/sums.h)
  */
 #pragma once
 

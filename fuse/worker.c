@@ -297,6 +297,7 @@ int worker_init(struct worker *worker, struct mount *mount, unsigned index, int 
 		worker->requests[i].worker = worker;
 		worker->requests[i].io.lane = worker->lane;
 		worker->requests[i].executing = &mount->state.executing[index * slots + i];
+		worker->requests[i].io.intent = sums_intent(mount->sums, index * slots + i);
 	}
 	rc = lane_set_file(worker->lane, LANE_FILE_DEVICE, device_fd);
 	if (rc == 0 && uring)

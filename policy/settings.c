@@ -245,7 +245,7 @@ bool settings_plausible(const struct settings *s)
 {
 	for (int i = 0; i < SETTINGS; i++)
 		if (!value_plausible(i, s->value[i]) || s->from[i] == FROM_UNSET ||
-		    s->from[i] > FROM_NO_DIRECT_IO)
+		    s->from[i] > FROM_NO_CHECKSUMS)
 			return false;
 	return s->from[SETTING_CACHE] != FROM_AUTO || auto_reason(s->auto_pick);
 }
@@ -272,6 +272,8 @@ const char *settings_from(const struct settings *s, enum setting key)
 		[FROM_DEFAULT] = "default",
 		[FROM_NOT_IMAGE] = "not an image",
 		[FROM_NO_DIRECT_IO] = "no direct I/O on this file",
+		[FROM_SIDECAR] = "it has them",
+		[FROM_NO_CHECKSUMS] = "they could not be made",
 	};
 
 	if (key == SETTING_CACHE && s->from[key] == FROM_AUTO)

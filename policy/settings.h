@@ -42,6 +42,8 @@ enum setting_from {
 	/* Nobody's wish: what the file is leaves no choice. */
 	FROM_NOT_IMAGE,
 	FROM_NO_DIRECT_IO,
+	FROM_SIDECAR,
+	FROM_NO_CHECKSUMS,
 };
 
 struct settings {

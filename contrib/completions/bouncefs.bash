@@ -20,13 +20,17 @@ _bouncefs()
 		passthrough=*) COMPREPLY=($(compgen -W 'ro' -- "${last#*=}")) ;;
 		sandbox=*) COMPREPLY=($(compgen -W 'default none' -- "${last#*=}")) ;;
 		transport=*) COMPREPLY=($(compgen -W 'dev io_uring' -- "${last#*=}")) ;;
+		checksum=*) COMPREPLY=($(compgen -W 'off xxh3' -- "${last#*=}")) ;;
+		checksum-errors=*) COMPREPLY=($(compgen -W 'fail report' -- "${last#*=}")) ;;
+		foreign-change=*) COMPREPLY=($(compgen -W 'verify rebuild refuse' -- "${last#*=}")) ;;
 		detect-zeroes=*) COMPREPLY=($(compgen -W 'off on unmap' -- "${last#*=}")) ;;
 		*=*) ;;
 		*)
 			compopt -o nospace
 			cur=${cur##*=}
 			COMPREPLY=($(compgen -P "${cur%"$last"}" -W 'ro noatime nodev nosuid noexec
-				block-size= cache= detect-zeroes= dirty-limit= images= log= log-level= memory=
+				block-size= cache= checksum= checksum-errors= detect-zeroes= dirty-limit=
+				foreign-change= images= log= log-level= memory=
 				passthrough= policy= sandbox= threads= transport=' -- "$last"))
 			;;
 		esac

@@ -86,7 +86,7 @@ refused checksum-errors x "$invalid" "good ones: fail report"
 refused foreign-change x "$invalid" "good ones: verify rebuild refuse"
 refused colour red "$invalid" 'unknown key "colour", good ones: cache checksum'
 refused log-level debug "$invalid" 'unknown key "log-level"'
-refused checksum xxh3 "Operation not supported" "a.img: checksum=xxh3 (file) is not supported"
+refused checksum md5 "$invalid" "good ones: off xxh3"
 refused effective x "$readonly" ''
 refused stats x "$readonly" ''
 fails "$readonly" unsetting "$MNT/a.img" effective
@@ -95,12 +95,17 @@ fails "No such attribute" unsetting "$MNT/a.img" detect-zeroes
 fails "$invalid" setting "$MNT/d" cache fast
 is "xattrs" "$(getfattr --absolute-names -d "$MNT/a.img" | grep -v '^#')" "$PREFIX.cache=\"none\""
 
-note "checksums that nobody would keep: the image does not open"
-setting "$POOL/a.img" checksum xxh3
-fails "Operation not supported" cat "$MNT/a.img"
+note "checksums: kept until somebody says off"
+setting "$MNT/a.img" checksum xxh3
+cat "$MNT/a.img" >/dev/null
 effective "$MNT/a.img" "checksum=xxh3 (file)"
 unsetting "$MNT/a.img" checksum
+effective "$MNT/a.img" "checksum=xxh3 (it has them)"
+setting "$MNT/a.img" checksum off
 cat "$MNT/a.img" >/dev/null
+effective "$MNT/a.img" "checksum=off (file)"
+unsetting "$MNT/a.img" checksum
+is "checksums" "$(ls "$POOL/.bouncefs")" ''
 
 note "the log level"
 is "level" "$(xattr "$MNT" log-level)" info
