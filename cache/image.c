@@ -308,7 +308,7 @@ static int open_witnesses(struct image_table *table, struct image *image,
 			return fd;
 		image->witness[i] = fd;
 	}
-	return table->keeper->keep(image->index, image->witness, IMAGE_WITNESSES);
+	return table->keeper->keep(image->index, 0, image->witness, IMAGE_WITNESSES);
 }
 
 static void write_record(struct image *image)
@@ -336,7 +336,8 @@ static void discard(struct image_table *table, struct image *image)
 	atomic_store(&image->record->key, 0);
 	remove_image(table, image);
 	if (kept)
-		table->keeper->forget(image->index);
+		for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
+			table->keeper->forget(image->index, i);
 	close_files(image);
 	register_files(table, image); /* now -1: the lanes let go of it too */
 	free(image);
@@ -459,7 +460,7 @@ int image_keep(struct image_table *table, struct image *image)
 	pthread_mutex_lock(&table->lock);
 	if (image->witness[0] < 0) {
 		fd = fcntl(image->cached_fd, F_DUPFD_CLOEXEC, 0);
-		rc = fd < 0 ? -errno : table->keeper->keep(image->index, &fd, 1);
+		rc = fd < 0 ? -errno : table->keeper->keep(image->index, 0, &fd, 1);
 		if (rc == 0)
 			image->witness[0] = fd;
 		else if (fd >= 0)
@@ -729,18 +730,49 @@ uint64_t image_dirty(struct image *image)
 
 /* ===== the file ===== */
 
+/* One after the other, so that a death finds one of them. */
+static int reopen_witnesses(struct image_table *table, struct image *image,
+			    const struct image_request *request)
+{
+	for (unsigned i = 0; i < IMAGE_WITNESSES; i++) {
+		int old = image->witness[i], rc;
+
+		if (old < 0 || (fcntl(old, F_GETFL) & O_ACCMODE) == O_RDONLY)
+			continue;
+		rc = request->open(request->context, O_RDONLY);
+		if (rc < 0)
+			return rc;
+		/* What a predecessor has heard and not passed on. */
+		if (image->witness_due && fsync(old) < 0)
+			image_remember_error(image, -errno);
+		image->witness[i] = rc;
+		close(old);
+		table->keeper->forget(image->index, i);
+		rc = table->keeper->keep(image->index, i, &image->witness[i], 1);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 int image_make_readonly(struct image_table *table, struct image *image,
 			const struct image_request *request)
 {
-	int rc = 0;
+	struct held_range held;
+	int rc;
 
+	range_hold(&image->ranges, &held, 0, UINT64_MAX); /* no witness is being heard */
 	pthread_mutex_lock(&table->lock);
-	if (image->writable && image->writers == 0) {
+	rc = image->writers ? -ETXTBSY : 0;
+	if (rc == 0 && image->writable)
 		rc = open_files(image, request, false);
-		if (rc == 0)
-			rc = register_files(table, image);
-	}
+	if (rc == 0)
+		rc = register_files(table, image);
+	/* A predecessor's may be open for writing when nothing else is. */
+	if (rc == 0)
+		rc = reopen_witnesses(table, image, request);
 	pthread_mutex_unlock(&table->lock);
+	range_drop(&image->ranges, &held);
 	return rc;
 }
 

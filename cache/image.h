@@ -98,9 +98,10 @@ struct image {
 /* Who keeps what an image has outside the process (fuse/takeover.h). */
 struct image_keeper {
 	void *context;
-	/* Returns when they are kept. -errno. */
-	int (*keep)(unsigned index, const int *witnesses, unsigned n);
-	void (*forget)(unsigned index);
+	/* Returns when N of them are kept, from the FIRST on, and what was forgotten before is
+	 * gone. -errno. */
+	int (*keep)(unsigned index, unsigned first, const int *witnesses, unsigned n);
+	void (*forget)(unsigned index, unsigned witness);
 	/* The last close: the record is about to be free. */
 	void (*ended)(void *context, const struct image_record *record);
 };
@@ -163,7 +164,8 @@ int image_keep(struct image_table *table, struct image *image);
  * the next opener's. */
 int image_close(struct image_table *table, struct image *image, bool writer);
 
-/* Gives up write access that nobody needs any more (FS_IOC_ENABLE_VERITY demands it). -errno. */
+/* Gives up write access that nobody needs any more (FS_IOC_ENABLE_VERITY demands it). -ETXTBSY:
+ * there are writers; -errno. */
 int image_make_readonly(struct image_table *table, struct image *image,
 			const struct image_request *request);
 

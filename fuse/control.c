@@ -70,12 +70,17 @@ static int set_log_level(uid_t uid, int root_fd, const char *value, size_t size)
 /* The program on disk takes the mount over (keeper.h); what is said here is answered before. */
 static int restart(const struct mount *mount, uid_t uid)
 {
+	int rc;
+
 	if (uid)
 		return -EPERM;
-	if (!protocol_survives(&mount->protocol))
-		return -EOPNOTSUPP;
-	keep_notify("X_BOUNCEFS_RESTART=1");
-	return 1;
+	rc = protocol_survives(&mount->protocol) ? keep_restart() : -EOPNOTSUPP;
+	if (rc < 0)
+		log_err("restart: %s; the old program goes on",
+			rc == -EPROTO
+				? "the program on disk does not take over this version's state"
+				: strerror(-rc));
+	return rc < 0 ? rc : 1;
 }
 
 int control_set(struct mount *mount, uid_t uid, uint64_t ino, int fd, const char *name,

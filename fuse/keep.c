@@ -15,13 +15,17 @@
 #include "policy/log.h"
 #include "policy/util.h"
 
+/* How long a new program may take to say whether it takes over. */
+#define RESTART_PATIENCE_MS 10000
+
 static struct {
-	int socket; /* connected to the keeper */
+	int keeper;  /* a socket */
+	int manager; /* the same; -1: there is none */
 	char **names;
 	int *fds;
 	unsigned n;
-	int crash;
-} keep = {.socket = -1};
+	int death;
+} keep;
 
 static int take_descriptors(void)
 {
@@ -44,21 +48,30 @@ static int take_descriptors(void)
 
 int keep_init(void)
 {
-	const char *crash = getenv(KEEPER_ENV_CRASH);
-	int rc;
+	const char *death = getenv(KEEPER_ENV_DEATH);
+	int rc = take_descriptors();
 
-	keep.crash = crash ? atoi(crash) : 0;
-	keep.socket = notify_connect();
-	rc = keep.socket < 0 ? keep.socket : take_descriptors();
+	if (rc < 0)
+		return rc;
+	keep.death = death ? atoi(death) : 0;
+	keep.keeper = keep_get(KEEPER_SOCKET);
+	keep.manager = notify_connect();
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDNAMES");
-	return rc;
+	if (keep.keeper < 0)
+		return -ENOTCONN;
+	return keep.manager < 0 && keep.manager != -ENOENT ? keep.manager : 0;
 }
 
-int keep_crash(void)
+bool keep_is_managed(void)
 {
-	return keep.crash;
+	return keep.manager >= 0;
+}
+
+int keep_death(void)
+{
+	return keep.death;
 }
 
 const char *keep_name(unsigned index)
@@ -74,8 +87,8 @@ int keep_get(const char *name)
 	return -1;
 }
 
-/* The keeper and a manager above it need no more than their turn; a full queue makes us wait. */
-static int send_message(const char *text, int fd)
+/* A queue that is full makes us wait. */
+static int send_to(int socket, const char *text, int fd)
 {
 	union {
 		struct cmsghdr align;
@@ -94,28 +107,38 @@ static int send_message(const char *text, int fd)
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &fd, sizeof(int));
 	}
-	while (sendmsg(keep.socket, &message, MSG_NOSIGNAL) < 0) {
+	while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
 		if (errno != EINTR)
 			return -errno;
 	}
 	return 0;
 }
 
-/* All that was sent before has been done when every copy of the pipe's end is closed. */
-static int barrier(void)
+static int send_to_both(const char *text, int fd)
 {
-	int pipe_fd[2];
+	int rc = send_to(keep.keeper, text, fd);
+
+	return rc < 0 || keep.manager < 0 ? rc : send_to(keep.manager, text, fd);
+}
+
+/* Sends TEXT with the end of a pipe, and waits until the receivers have closed it: they have then
+ * done all that was sent before. SEND: to whom. -ETIMEDOUT after so many ms (-1: never); else what
+ * they wrote into it (an errno) is the error. */
+static int ask(int (*send)(const char *text, int fd), const char *text, int timeout_ms)
+{
 	struct pollfd p;
-	int rc;
+	int pipe_fd[2], rc, n;
+	char error = 0;
 
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return -errno;
-	rc = send_message("BARRIER=1", pipe_fd[1]);
+	rc = send(text, pipe_fd[1]);
 	close(pipe_fd[1]);
-	p = (struct pollfd){.fd = pipe_fd[0]};
-	while (rc == 0 && poll(&p, 1, -1) < 0)
-		if (errno != EINTR)
-			rc = -errno;
+	p = (struct pollfd){.fd = pipe_fd[0], .events = POLLIN};
+	while (rc == 0 && (n = poll(&p, 1, timeout_ms)) <= 0)
+		rc = n == 0 ? -ETIMEDOUT : errno == EINTR ? 0 : -errno;
+	if (rc == 0 && p.revents & POLLIN && read(pipe_fd[0], &error, 1) == 1)
+		rc = -error;
 	close(pipe_fd[0]);
 	return rc;
 }
@@ -128,9 +151,9 @@ int keep_store_all(const struct keep_item *items, unsigned n)
 	for (unsigned i = 0; i < n && rc == 0; i++) {
 		/* FDPOLL=0: a /dev/fuse descriptor polls as broken before the mount. */
 		snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", items[i].name);
-		rc = send_message(text, items[i].fd);
+		rc = send_to_both(text, items[i].fd);
 	}
-	return rc < 0 ? rc : barrier();
+	return rc < 0 ? rc : ask(send_to_both, "BARRIER=1", -1);
 }
 
 int keep_store(const char *name, int fd)
@@ -144,15 +167,25 @@ void keep_remove(const char *name)
 	int rc;
 
 	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	rc = send_message(text, -1);
+	rc = send_to_both(text, -1);
 	if (rc < 0)
 		log_err("keeper: %s", strerror(-rc));
 }
 
 void keep_notify(const char *state)
 {
-	int rc = send_message(state, -1);
+	int rc = send_to_both(state, -1);
 
 	if (rc < 0)
 		log_err("keeper: %s", strerror(-rc));
+}
+
+static int send_to_keeper(const char *text, int fd)
+{
+	return send_to(keep.keeper, text, fd);
+}
+
+int keep_restart(void)
+{
+	return ask(send_to_keeper, "X_BOUNCEFS_RESTART=1", RESTART_PATIENCE_MS);
 }

@@ -33,5 +33,12 @@ void keep_remove(const char *name);
 /* Passes on a state such as "READY=1\nSTATUS=...". Does not wait. */
 void keep_notify(const char *state);
 
-/* The signal that ended our predecessor by its own fault, 0 if none did. */
-int keep_crash(void);
+/* Has the program on disk take over: we get SIGQUIT soon. -EPROTO: it does not understand our
+ * state; other -errno of open(2), execve(2); -ETIMEDOUT. */
+int keep_restart(void);
+
+/* Whether a service manager keeps the same as the keeper. */
+bool keep_is_managed(void);
+
+/* How our predecessor ended, as in wait(2). */
+int keep_death(void);

@@ -9,12 +9,16 @@
 #include <linux/fsverity.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 #include "command.h"
 #include "file.h"
 #include "intent.h"
 #include "ops.h"
 #include "policy/util.h"
+
+/* How long a writer that is about to be gone is waited for. */
+#define BUSY_MS 1000
 
 /* FS_IOC_GETFLAGS and SETFLAGS: the number says long, what is copied is an int. */
 static int get_flags(int fd, void *out)
@@ -82,19 +86,33 @@ static bool has_verity(int fd)
 	return statx(fd, "", AT_EMPTY_PATH, 0, &stx) == 0 && stx.stx_attributes & STATX_ATTR_VERITY;
 }
 
+/* A writer's last close comes after its close(2) has returned, and what was kept of it, by a ring
+ * of a predecessor's or outside of us, is let go of a moment later. */
+static int seal(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	int rc = -ETXTBSY;
+
+	for (int i = 0; i < BUSY_MS / 10 && rc == -ETXTBSY; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		rc = make_readonly(mount_of(req), ino);
+		if (rc == 0)
+			rc = enable_verity(fd, in, size);
+	}
+	return rc;
+}
+
 static int verity(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size,
 		  struct intent_state *intent)
 {
-	int rc;
-
 	if (!caller_may_write(req, fd))
 		return -EACCES;
 	intent_begin_flag(mount_of(req), meta_unique(), has_verity(fd), intent);
 	/* A predecessor may have done it. */
 	if (intent->resumed && !intent->before[0].existed && has_verity(fd))
 		return 0;
-	rc = make_readonly(mount_of(req), ino);
-	return rc < 0 ? rc : enable_verity(fd, in, size);
+	return seal(req, ino, fd, in, size);
 }
 
 static int measure_verity(int fd, const void *in, void *out, size_t size)

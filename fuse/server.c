@@ -405,8 +405,7 @@ static void handle_signal(struct mount *mount, int signal)
 		break;
 	case SIGTERM:
 	case SIGINT:
-		if (file_count(mount) && getenv(KEEPER_ENV_MANAGED) &&
-		    protocol_survives(&mount->protocol)) {
+		if (file_count(mount) && keep_is_managed() && protocol_survives(&mount->protocol)) {
 			log_info("files are open: the mount waits for a successor");
 			hand_over(mount);
 		}

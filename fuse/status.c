@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "keeper.h"
+#include "keep.h"
 #include "mount.h"
 #include "policy.h"
 #include "policy/facts.h"
@@ -147,7 +148,7 @@ static void print_mount(FILE *out, struct mount *mount)
 	fprintf(out, " log-level=%s workers=%u lives=%lu sandbox=%s managed=%s open-images=%u",
 		log_level_name(log_level), mount->nworkers,
 		(unsigned long)atomic_load(&mount->state.header->lives), sandbox_in_force(),
-		getenv(KEEPER_ENV_MANAGED) ? "yes" : "no", count_images(mount));
+		keep_is_managed() ? "yes" : "no", count_images(mount));
 	print_counters(out, &counters);
 	fprintf(out, "\n");
 }

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "keep.h"
@@ -32,22 +34,22 @@ const char *image_witness_name(char *name, unsigned index, unsigned witness)
 	return name;
 }
 
-static int keep_witnesses(unsigned index, const int *witnesses, unsigned n)
+static int keep_witnesses(unsigned index, unsigned first, const int *witnesses, unsigned n)
 {
 	char names[IMAGE_WITNESSES][KEEPER_NAME_MAX];
 	struct keep_item items[IMAGE_WITNESSES];
 
 	for (unsigned i = 0; i < n; i++)
-		items[i] = (struct keep_item){image_witness_name(names[i], index, i), witnesses[i]};
+		items[i] = (struct keep_item){image_witness_name(names[i], index, first + i),
+					      witnesses[i]};
 	return keep_store_all(items, n);
 }
 
-static void forget_witnesses(unsigned index)
+static void forget_witness(unsigned index, unsigned witness)
 {
 	char name[KEEPER_NAME_MAX];
 
-	for (unsigned i = 0; i < IMAGE_WITNESSES; i++)
-		keep_remove(image_witness_name(name, index, i));
+	keep_remove(image_witness_name(name, index, witness));
 }
 
 static void image_ended(void *context, const struct image_record *record)
@@ -64,7 +66,7 @@ void takeover_image_keeper(struct mount *mount, struct image_keeper *keeper)
 	*keeper = (struct image_keeper){
 		.context = mount,
 		.keep = keep_witnesses,
-		.forget = forget_witnesses,
+		.forget = forget_witness,
 		.ended = image_ended,
 	};
 }
@@ -171,8 +173,34 @@ static struct suspect *suspect_of(struct state_header *header, uint64_t unique)
 	return unused;
 }
 
+/* Signals that a program brings upon itself: what was in execution then may be the reason. */
+static bool is_crash(int death)
+{
+	switch (WIFSIGNALED(death) ? WTERMSIG(death) : 0) {
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGILL:
+	case SIGFPE:
+	case SIGABRT:
+	case SIGSYS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void describe(int death)
+{
+	if (WIFSIGNALED(death))
+		log_warn("the last worker was killed by signal %d (%s)", WTERMSIG(death),
+			 strsignal(WTERMSIG(death)));
+	else if (WEXITSTATUS(death) && WEXITSTATUS(death) != KEEPER_EXIT_HANDOVER)
+		log_warn("the last worker ended with status %d", WEXITSTATUS(death));
+}
+
 void takeover_note_death(struct mount *mount)
 {
+	describe(keep_death());
 	/* Begun to be written, for an operation that was not begun. */
 	for (unsigned i = 0; i < INTENTS_MAX; i++)
 		if (atomic_load(&mount->state.intents[i].unique) == INTENT_RESERVED)
@@ -180,7 +208,7 @@ void takeover_note_death(struct mount *mount)
 	for (unsigned i = 0; i < EXECUTING_MAX; i++) {
 		uint64_t unique = atomic_exchange(&mount->state.executing[i], 0);
 
-		if (unique && keep_crash())
+		if (unique && is_crash(keep_death()))
 			suspect_of(mount->state.header, unique)->crashes++;
 	}
 }

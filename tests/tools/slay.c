@@ -6,7 +6,8 @@
  *
  * Sends the child of process KEEPER one signal after the other (numbers), DEATHS times: at once
  *when it has been started (one in eight), or up to GAP milliseconds later. At most three in a row
- *die before they have threads, which is when they begin to serve: a keeper may give up after five.
+ *die before they have threads, which is when they begin to serve, and the next one has time to
+ *say so: a keeper may give up after five.
  * Ends early when KEEPER does. Prints the number of deaths.
  */
 #include <err.h>
@@ -21,6 +22,7 @@
 
 #define YOUNG_MAX 3
 #define SERVED_US 50000
+#define PATIENCE_US 250000
 
 static void sleep_us(long us)
 {
@@ -96,15 +98,15 @@ static long now_us(void)
  * PATIENT. */
 static bool wait_for(pid_t worker, long us, bool patient)
 {
-	long end = now_us() + us, since = 0, now;
+	long end = now_us() + us, since = 0, now, served = patient ? PATIENCE_US : SERVED_US;
 
 	for (;;) {
 		now = now_us();
 		if (!since && serves(worker))
 			since = now;
 		if (gone(worker) || (now >= end && !patient))
-			return since && now - since >= SERVED_US;
-		if (now >= end && since && now - since >= SERVED_US)
+			return since && now - since >= served;
+		if (now >= end && since && now - since >= served)
 			return true;
 		sleep_us(now + 2000 < end || patient ? 2000 : end - now);
 	}
