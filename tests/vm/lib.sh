@@ -17,7 +17,7 @@ RELEASE=trixie
 # shellcheck disable=SC2034
 OLD_RELEASE=bookworm
 # what goes into the root; another list is another root
-PACKAGES=systemd-sysv,udev,kmod,mount,procps,btrfs-progs,e2fsprogs,fsverity,fuse3
+PACKAGES=systemd-sysv,udev,kmod,mount,procps,btrfs-progs,e2fsprogs,fsverity,fuse3${MORE_PACKAGES:-}
 MODULES=(btrfs loop fuse)
 BASE=$CACHE/$(cksum <<<"$RELEASE $OLD_RELEASE $PACKAGES ${MODULES[*]}" | cut -d' ' -f1)
 
@@ -112,7 +112,7 @@ boot()
 		drives+=(-drive "file=$disk,if=none,id=d${#drives[@]},format=raw,cache=unsafe"
 			-device "nvme,drive=d${#drives[@]},serial=${#drives[@]}")
 	done
-	timeout "${LIMIT:-240}" qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel "$accel" -cpu $cpu \
+	timeout "${LIMIT:-300}" qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel "$accel" -cpu $cpu \
 		-m "${MEMORY:-768}" -smp 2 -kernel "$kernel" -no-reboot -display none -serial stdio "${drives[@]}" \
 		-append "console=ttyS0 root=/dev/nvme0n1 rw panic=-1 quiet loglevel=4 mitigations=off nowatchdog \
 			systemd.show_status=0 ${APPEND:-}" </dev/null | sed -u 's|\r||g' | tee "$TMP/console.log" |

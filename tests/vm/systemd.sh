@@ -36,8 +36,11 @@ truncate -s 1G "$TMP/pool.btrfs"
 mkfs.btrfs -q "$TMP/pool.btrfs"
 
 boot "$RELEASE" "$TMP/root.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
-note "powered off $SECONDS s after the test began"
 verdict "$TMP/said.log"
+# from the last word to the kernel's, both in seconds since boot
+took=$(awk '/^- end at/ { end = $4 } /reboot: Power down/ { gsub(/[][]/, ""); print int($1 - end) }' "$TMP/console.log")
+note "powered off within ${took:-?} s, $SECONDS s after the test began"
+[ "${took:-99}" -lt 30 ] || die "the power-off took too long"
 
 # what the power-off has left
 btrfs check --check-data-csum "$TMP/pool.btrfs" >/dev/null 2>&1 || die "the pool is not clean"
