@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "abi.h"
 #include "message.h"
@@ -133,6 +134,8 @@ static void *meta_thread(void *arg)
 	unsigned thread;
 
 	pthread_setname_np(pthread_self(), "bouncefs/meta");
+	if (setpriority(PRIO_PROCESS, 0, 5) < 0)
+		log_info("setpriority: %s", strerror(errno));
 	/* A umask of its own: that of the caller it works for. */
 	if (unshare(CLONE_FS) < 0)
 		log_warn("metadata thread: unshare: %s", strerror(errno));

@@ -45,8 +45,10 @@ static void tell_gone(struct worker *worker)
 void dev_give_back(struct worker *worker, struct slot *slot)
 {
 	pool_put(&worker->lane->pool, slot);
-	/* The next request is often there already: a read is cheaper than a wait. */
-	worker->dev.readable = worker->dev.listening;
+	/* The next request is often there already: a read is cheaper than a wait. With none under
+	 * way it is not: its sender has to hear of this one first. */
+	if (worker->executing || !worker->dev.polling)
+		worker->dev.readable = worker->dev.listening;
 }
 
 /* True if SLOT, with a message of LENGTH bytes, is in use from now on. */
@@ -230,13 +232,17 @@ static void arm_poll(struct worker *worker)
 void dev_receive(struct worker *worker)
 {
 	struct dev_door *dev = &worker->dev;
+	bool was_idle = !worker->executing;
 	unsigned n = 0;
 
 	if (dev->parked && !worker->draining)
 		unpark(worker);
-	while (dev->readable && !dev->gone && !worker->draining && receive(worker))
+	while (dev->readable && !dev->gone && !worker->draining && receive(worker)) {
+		if (worker->executing == 1 && was_idle)
+			dev->readable = false;
 		if (++n % SUBMIT_BATCH == 0)
 			lane_submit(worker->lane);
+	}
 	if (dev->listening && !dev->polling && !dev->gone && !dev->readable)
 		arm_poll(worker);
 }
