@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "policy/util.h"
+#include "sums.h"
 
 #define BLOCK IMAGE_ALIGN_MAX
 #define CHUNK_BLOCKS (SCRUB_CHUNK / BLOCK)
@@ -27,7 +28,8 @@ struct scrub {
 	double deadline;
 
 	pthread_mutex_t lock; /* of what follows, and of the step */
-	uint64_t data_end;    /* from step->position to here there are data */
+	uint64_t work_end;    /* from step->position to here there is something to read */
+	bool hole;	      /* but no data */
 	int error;	      /* that ends the step */
 	bool stop;
 };
@@ -36,7 +38,7 @@ struct chunk {
 	char *data;
 	uint64_t offset;
 	uint32_t length; /* whole blocks */
-	bool bad[CHUNK_BLOCKS];
+	bool unreadable[CHUNK_BLOCKS], wrong[CHUNK_BLOCKS];
 };
 
 static double now(void)
@@ -68,6 +70,21 @@ static bool find_data(const struct scrub *s, uint64_t at, uint64_t *start, uint6
 	return true;
 }
 
+/* The same for what is to be read: also where there are no data, but checksums say that there were.
+ */
+static bool find_work(struct scrub *s, uint64_t at, uint64_t *start, uint64_t *end)
+{
+	bool found = find_data(s, at, start, end);
+	int64_t sums = s->step->summed ? sums_seek(s->image, at) : -ENXIO;
+
+	s->hole = sums >= 0 && sums < (int64_t)s->step->size && (!found || (uint64_t)sums < *start);
+	if (!s->hole)
+		return found;
+	*end = MIN(found ? *start : UINT64_MAX, align_down(sums, SCRUB_CHUNK) + SCRUB_CHUNK);
+	*start = align_down(sums, BLOCK);
+	return true;
+}
+
 /* The next piece of the image that is to be read. False: the step is over. */
 static bool next_chunk(struct scrub *s, struct chunk *chunk)
 {
@@ -77,17 +94,17 @@ static bool next_chunk(struct scrub *s, struct chunk *chunk)
 
 	pthread_mutex_lock(&s->lock);
 	more = !s->stop && step->read < step->length && step->position < step->size &&
-	       step->nbad <= BAD_RANGES - SCRUB_THREADS * CHUNK_BLOCKS / 2 && now() < s->deadline;
-	if (more && step->position >= s->data_end) {
-		more = find_data(s, step->position, &start, &s->data_end);
+	       step->nbad <= BAD_RANGES - SCRUB_THREADS * CHUNK_BLOCKS && now() < s->deadline;
+	if (more && step->position >= s->work_end) {
+		more = find_work(s, step->position, &start, &s->work_end);
 		step->position = more ? MAX(step->position, start) : step->size;
 	}
 	if (more) {
 		chunk->offset = step->position;
-		chunk->length = MIN(s->data_end - step->position,
+		chunk->length = MIN(s->work_end - step->position,
 				    SCRUB_CHUNK - step->position % SCRUB_CHUNK);
 		step->position += chunk->length;
-		step->read += chunk->length;
+		step->read += s->hole ? 0 : chunk->length;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return more;
@@ -106,13 +123,13 @@ static void add_range(struct scrub_step *step, uint64_t offset, uint64_t length,
 		step->bad[step->nbad++] = (struct bad_range){offset, length, reason};
 }
 
-static void add_bad_blocks(struct scrub *s, const struct chunk *chunk, enum bad_reason reason)
+static void add_bad_blocks(struct scrub *s, const struct chunk *chunk, const bool *bad,
+			   enum bad_reason reason)
 {
 	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < chunk->length / BLOCK; i++)
-		if (chunk->bad[i])
+		if (bad[i])
 			add_range(s->step, chunk->offset + i * BLOCK, BLOCK, reason);
-	s->stop |= reason == BAD_DEVICE; /* bad places take their time */
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -155,18 +172,24 @@ static int read_at(const struct scrub *s, char *data, uint32_t length, uint64_t 
 	return 0;
 }
 
+static void read_block(struct scrub *s, struct chunk *chunk, unsigned i)
+{
+	int rc = read_at(s, chunk->data + i * BLOCK, BLOCK, chunk->offset + i * BLOCK);
+
+	chunk->unreadable[i] = rc < 0;
+	if (is_ours(rc))
+		fail(s, rc);
+}
+
 /* Something in the chunk cannot be read: which blocks? */
 static void read_blocks(struct scrub *s, struct chunk *chunk)
 {
-	memset(chunk->bad, 0, sizeof(chunk->bad));
-	for (unsigned i = 0; i < chunk->length / BLOCK; i++) {
-		int rc = read_at(s, chunk->data + i * BLOCK, BLOCK, chunk->offset + i * BLOCK);
-
-		chunk->bad[i] = rc < 0;
-		if (is_ours(rc))
-			fail(s, rc);
-	}
-	add_bad_blocks(s, chunk, BAD_DEVICE);
+	for (unsigned i = 0; i < chunk->length / BLOCK; i++)
+		read_block(s, chunk, i);
+	/* Bad places take their time. */
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Dirty pages are written out first, so that reading meets errors of reading only: those of writing
@@ -183,16 +206,52 @@ static void write_out(struct scrub *s, const struct chunk *chunk)
 	image_sync_end(image, rc < 0 ? -errno : 0);
 }
 
+/* ===== comparing ===== */
+
+/* Block I of the chunk differed. With no write under way: does it still? */
+static void compare_again(struct scrub *s, struct chunk *chunk, unsigned i)
+{
+	uint64_t at = chunk->offset + i * BLOCK, bad = 0;
+	const char *block = chunk->data + i * BLOCK;
+	struct held_range held;
+
+	range_hold(&s->image->ranges, &held, at, at + BLOCK);
+	read_block(s, chunk, i);
+	if (!chunk->unreadable[i] && sums_compare(s->image, block, at, BLOCK, &bad) > 0) {
+		chunk->wrong[i] = true;
+		sums_report(s->image, block, at);
+	}
+	range_drop(&s->image->ranges, &held);
+}
+
+static void compare(struct scrub *s, struct chunk *chunk)
+{
+	uint64_t bad[CHUNK_BLOCKS / 64] = {0};
+	int n = sums_compare(s->image, chunk->data, chunk->offset, chunk->length, bad);
+
+	if (n < 0)
+		fail(s, n);
+	for (unsigned i = 0; n > 0 && i < chunk->length / BLOCK; i++)
+		if (bad[i / 64] >> i % 64 & 1 && !chunk->unreadable[i])
+			compare_again(s, chunk, i);
+}
+
 static void scrub_chunk(struct scrub *s, struct chunk *chunk)
 {
 	int rc;
 
+	memset(chunk->unreadable, 0, sizeof(chunk->unreadable));
+	memset(chunk->wrong, 0, sizeof(chunk->wrong));
 	write_out(s, chunk);
 	rc = read_at(s, chunk->data, chunk->length, chunk->offset);
 	if (is_ours(rc))
 		fail(s, rc);
 	else if (rc < 0)
 		read_blocks(s, chunk);
+	if (s->step->summed && !is_ours(rc))
+		compare(s, chunk);
+	add_bad_blocks(s, chunk, chunk->unreadable, BAD_DEVICE);
+	add_bad_blocks(s, chunk, chunk->wrong, BAD_CHECKSUM);
 	if (!s->direct)
 		posix_fadvise(s->fd, chunk->offset, chunk->length, POSIX_FADV_DONTNEED);
 }
@@ -247,12 +306,15 @@ int scrub_do(struct image *image, int fd, bool direct, struct scrub_step *step)
 	pthread_t threads[SCRUB_THREADS];
 	unsigned n = 0;
 	int64_t size = image_size(image);
+	struct sums_state sums;
 
 	if (size < 0)
 		return size;
+	sums_state(image, &sums);
 	step->size = size;
 	step->position = align_down(step->position, BLOCK);
-	step->read = step->nbad = step->summed = 0;
+	step->read = step->nbad = 0;
+	step->summed = sums.phase != SUMS_NONE;
 	while (n < SCRUB_THREADS && !pthread_create(&threads[n], NULL, work, &s))
 		n++;
 	for (unsigned i = 0; i < n; i++)

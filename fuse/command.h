@@ -4,12 +4,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct mount;
 
 /* Whether CMD is one of them. */
 bool command_known(unsigned cmd);
 
-/* Does it with the file open as FH, for threads that may sleep; the argument becomes the answer.
- * -errno. */
-int command_run(struct mount *mount, uint64_t fh, unsigned cmd, void *arg);
+/* Does it for a caller with UID and the file open as FH, in a thread that may sleep; the argument
+ * becomes the answer. -errno. */
+int command_run(struct mount *mount, uid_t uid, uint64_t fh, unsigned cmd, void *arg);

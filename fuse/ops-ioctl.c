@@ -169,7 +169,7 @@ static void command(fuse_req_t req, uint64_t fh, unsigned cmd, const void *in, s
 
 	if (arg) {
 		memcpy(arg, in, size);
-		rc = command_run(mount_of(req), fh, cmd, arg);
+		rc = command_run(mount_of(req), fuse_req_ctx(req)->uid, fh, cmd, arg);
 	}
 	if (rc < 0)
 		fuse_reply_err(req, -rc);

@@ -26,6 +26,8 @@ static const struct command {
 	{"detach", "DEVICE|FILE", "end it", ctl_detach},
 	{"scrub", "[--rate BYTES] [--resume] FILE|DIR...", "read all, compare with checksums",
 	 ctl_scrub},
+	{"checksum", "ACTION FILE|DIR... [--from GOODCOPY]",
+	 "build, show, drop, list-errors, adopt, repair", ctl_checksum},
 	{"restart", "PATH", "let the program on disk take over the mount that PATH is in",
 	 ctl_restart},
 	{"log-level", "PATH [LEVEL]", "error, warning, info, debug, trace", ctl_log_level},

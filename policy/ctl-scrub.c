@@ -5,18 +5,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-#include <time.h>
 
 #include "ctl.h"
 #include "ioctl.h"
-#include "settings.h"
 #include "util.h"
 
 /* What bouncectl(8) says of scrub's exit status. */
@@ -35,7 +32,6 @@ enum { EXIT_BAD = 1, EXIT_UNABLE = 3 };
 struct run {
 	double rate; /* bytes a second; 0: as fast as it goes */
 	bool resume;
-	bool progress; /* on stderr, a terminal */
 	bool bad, unable;
 };
 
@@ -44,6 +40,7 @@ struct file {
 	int fd;
 	uint64_t data; /* bytes there are to read, about */
 	uint64_t position, read, bad;
+	uint64_t bad_before;   /* of them, until the last interruption */
 	struct bad_range last; /* not printed yet: the next step may go on with it */
 	double began, saved;
 	uint64_t began_read;
@@ -56,21 +53,6 @@ static void interrupt(int sig)
 {
 	(void)sig;
 	interrupted = 1;
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-static void sleep_for(double seconds)
-{
-	struct timespec ts = {(time_t)seconds, (seconds - (time_t)seconds) * 1e9};
-
-	nanosleep(&ts, NULL);
 }
 
 /* ===== going on ===== */
@@ -90,30 +72,15 @@ static void save(struct file *f)
 
 	/* Only root can, and not on a read-only mount: such a scrub cannot be resumed. */
 	fsetxattr(f->fd, RESUME_XATTR, text, n, 0);
-	f->saved = now();
+	f->saved = ctl_now();
 }
 
 /* ===== output ===== */
 
-static const char *reason(const struct bad_range *r)
-{
-	return r->reason == BAD_DEVICE ? "device error" : "checksum mismatch";
-}
-
-static void print_range(struct file *f, const struct bad_range *r)
-{
-	if (ctl_json)
-		printf("%s{\"offset\": %lu, \"length\": %lu, \"reason\": \"%s\"}",
-		       f->bad ? ", " : "", r->offset, r->length, reason(r));
-	else
-		printf("%s: %lu %lu %s\n", f->path, r->offset, r->length, reason(r));
-	f->bad++;
-}
-
 static void print_last(struct file *f)
 {
 	if (f->last.length)
-		print_range(f, &f->last);
+		ctl_print_range(f->path, &f->last, f->bad++ == f->bad_before);
 	f->last.length = 0;
 }
 
@@ -136,34 +103,23 @@ static void print_ranges(struct file *f)
 
 static double speed(const struct file *f)
 {
-	return (f->read - f->began_read) / MAX(now() - f->began, 1e-3);
+	return (f->read - f->began_read) / MAX(ctl_now() - f->began, 1e-3);
 }
 
-static void print_progress(const struct file *f)
-{
-	static const char full[] = "##############################";
-	double part = f->data ? MIN((double)f->read / f->data, 1) : 1;
-	unsigned left = (1 - part) * f->data / MAX(speed(f), 1);
-	int bar = strlen(full);
-
-	fprintf(stderr, "\r%s [%-*.*s] %3.0f %% %6.0f MB/s, %u:%02u:%02u left\033[K", f->path, bar,
-		(int)(part * bar), full, part * 100, speed(f) / 1e6, left / 3600, left / 60 % 60,
-		left % 60);
-}
-
-static void print_summary(const struct run *run, const struct file *f, bool whole)
+static void print_summary(const struct file *f, bool whole)
 {
 	if (ctl_json) {
 		printf("], \"size\": %lu, \"read\": %lu, \"checksums\": %s, \"complete\": %s, "
 		       "\"seconds\": %.3f}\n",
 		       f->step.size, f->read, f->step.summed ? "true" : "false",
-		       whole ? "true" : "false", now() - f->began);
+		       whole ? "true" : "false", ctl_now() - f->began);
 		return;
 	}
-	fprintf(stderr, "%s%s: %s%.1f MiB read in %.1f s, %.0f MB/s, %s, %lu bad range%s\n",
-		run->progress ? "\r\033[K" : "", f->path,
-		whole ? "" : "interrupted: ", f->read / 1048576.0, now() - f->began, speed(f) / 1e6,
-		f->step.summed ? "checksums compared" : "no checksums", f->bad,
+	ctl_progress_end();
+	ctl_print_path(stderr, f->path);
+	fprintf(stderr, ": %s%.1f MiB read in %.1f s, %.0f MB/s, %s, %lu bad range%s\n",
+		whole ? "" : "interrupted: ", f->read / 1048576.0, ctl_now() - f->began,
+		speed(f) / 1e6, f->step.summed ? "checksums compared" : "no checksums", f->bad,
 		f->bad == 1 ? "" : "s");
 }
 
@@ -186,7 +142,7 @@ static int take_step(const struct run *run, struct file *f)
 			return -errno;
 		f->step.position = f->position;
 		f->step.length = step_length(run);
-		sleep_for(0.005);
+		ctl_sleep(0.005);
 	}
 	f->position = f->step.position;
 	f->read += f->step.read;
@@ -199,9 +155,9 @@ static void keep_rate(const struct run *run, const struct file *f)
 
 	if (!run->rate)
 		return;
-	ahead = (f->read - f->began_read) / run->rate - (now() - f->began);
+	ahead = (f->read - f->began_read) / run->rate - (ctl_now() - f->began);
 	if (ahead > 0 && !interrupted)
-		sleep_for(ahead);
+		ctl_sleep(ahead);
 }
 
 /* Returns -errno where it had to stop. */
@@ -213,10 +169,10 @@ static int scrub(const struct run *run, struct file *f)
 		print_ranges(f);
 		if (f->position >= f->step.size)
 			break;
-		if (run->progress)
-			print_progress(f);
+		if (ctl_progress_wanted())
+			ctl_progress(f->path, f->read, f->data, speed(f));
 		keep_rate(run, f);
-		if (now() - f->saved > SAVE_SECONDS)
+		if (ctl_now() - f->saved > SAVE_SECONDS)
 			save(f);
 		rc = interrupted ? -EINTR : take_step(run, f);
 	}
@@ -230,8 +186,9 @@ static void scrub_file(struct run *run, struct file *f)
 
 	if (run->resume)
 		load(f);
-	f->began = f->saved = now();
+	f->began = f->saved = ctl_now();
 	f->began_read = f->read;
+	f->bad_before = f->bad;
 	if (ctl_json) {
 		printf("{\"file\": ");
 		json_string(f->path);
@@ -239,78 +196,44 @@ static void scrub_file(struct run *run, struct file *f)
 	}
 	rc = scrub(run, f);
 	if (rc == 0 || rc == -EINTR)
-		print_summary(run, f, rc == 0);
+		print_summary(f, rc == 0);
 	else if (ctl_json)
 		printf("], \"complete\": false}\n");
 	fflush(stdout);
 	run->bad |= f->bad > 0;
 	run->unable |= rc < 0;
-	if (rc == 0 || rc == -EINTR)
+	if (rc == 0 || rc == -EINTR) {
 		save(f);
-	else if (rc == -ENOTTY)
-		ctl_trouble("%s: not on a bouncefs mount", f->path);
-	else
-		ctl_trouble("%s: %s", f->path, strerror(-rc));
+	} else {
+		errno = -rc;
+		ctl_ioctl_trouble(f->path);
+	}
 }
 
-static void scrub_path(struct run *run, const char *path)
+static bool scrub_path(void *context, const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct run *run = context;
+	_cleanup_close_ int fd = ctl_open(path, O_RDONLY);
 	_cleanup_free_ struct file *f = calloc(1, sizeof(*f));
 	struct stat st;
 
 	if (!f || fd < 0 || fstat(fd, &st) < 0) {
-		ctl_trouble("%s: %s", path, strerror(errno));
 		run->unable = true;
-		return;
+		return true;
 	}
 	f->path = path;
 	f->fd = fd;
 	f->data = MIN(st.st_blocks * 512ull, (uint64_t)st.st_size);
 	scrub_file(run, f);
-}
-
-/* ===== what there is to scrub ===== */
-
-static int by_name(const FTSENT **a, const FTSENT **b)
-{
-	return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
-/* Calls VISIT with each regular file of PATHS, and below them. */
-static void walk(struct run *run, char **paths, void (*visit)(struct run *run, const char *path))
-{
-	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, by_name);
-	FTSENT *e;
-
-	while (fts && !interrupted && (e = fts_read(fts))) {
-		switch (e->fts_info) {
-		case FTS_F:
-			visit(run, e->fts_path);
-			break;
-		case FTS_DNR:
-		case FTS_ERR:
-		case FTS_NS:
-			ctl_trouble("%s: %s", e->fts_path, strerror(e->fts_errno));
-			run->unable = true;
-			break;
-		default:
-			if (e->fts_level > FTS_ROOTLEVEL || e->fts_info == FTS_D ||
-			    e->fts_info == FTS_DP)
-				break;
-			ctl_trouble("%s: not a regular file", e->fts_path);
-			run->unable = true;
-		}
-	}
-	if (fts)
-		fts_close(fts);
+	return !interrupted;
 }
 
 /* All that was to be scrubbed is: nothing is left to be resumed. */
-static void forget(struct run *run, const char *path)
+static bool forget(void *context, const char *path)
 {
-	(void)run;
+	(void)context;
 	removexattr(path, RESUME_XATTR);
+	return true;
 }
 
 /* A number of bytes, or of K, M, G, T; 0 for what is none. */
@@ -334,7 +257,7 @@ int ctl_scrub(int argc, char **argv)
 	static const struct option options[] = {
 		{"rate", required_argument, NULL, 'r'}, {"resume", no_argument, NULL, 'c'}, {0}};
 	struct sigaction action = {.sa_handler = interrupt};
-	struct run run = {.progress = !ctl_json && isatty(STDERR_FILENO)};
+	struct run run = {0};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -347,8 +270,8 @@ int ctl_scrub(int argc, char **argv)
 		return EXIT_USAGE;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	walk(&run, argv + optind, scrub_path);
-	if (!interrupted && !run.unable)
-		walk(&run, argv + optind, forget);
+	run.unable |= !ctl_walk(argv + optind, scrub_path, &run);
+	if (!run.unable)
+		ctl_walk(argv + optind, forget, NULL);
 	return run.bad ? EXIT_BAD : run.unable ? EXIT_UNABLE : 0;
 }

@@ -16,6 +16,7 @@ enum { EXIT_TROUBLE = 1, EXIT_USAGE = 2 };
 extern bool ctl_json; /* --json was given */
 
 int ctl_attach(int argc, char **argv);
+int ctl_checksum(int argc, char **argv);
 int ctl_detach(int argc, char **argv);
 int ctl_doctor(int argc, char **argv);
 int ctl_get(int argc, char **argv);
@@ -66,6 +67,35 @@ void json_string(const char *text);
 void json_member(bool first, const char *key, const char *value);
 /* A line with the object that has these keys and values, up to a NULL. */
 void json_object(const char *key, ...);
+
+/* ===== ctl-files.c ===== */
+
+/* Calls VISIT with each regular file among PATHS and below them, in order of their names, until it
+ * returns false. False: it did, or not all could be visited (it has said so). */
+bool ctl_walk(char **paths, bool (*visit)(void *context, const char *path), void *context);
+
+/* open(2) without following a symlink; says what is in the way. */
+int ctl_open(const char *path, int flags);
+
+/* The message for an ioctl that failed with errno; returns EXIT_TROUBLE. */
+int ctl_ioctl_trouble(const char *path);
+
+/* CLOCK_MONOTONIC, seconds. */
+double ctl_now(void);
+void ctl_sleep(double seconds);
+
+/* Without what would steer a terminal. */
+void ctl_print_path(FILE *out, const char *path);
+
+/* "PATH: OFFSET LENGTH REASON", or an element of a JSON array. */
+struct bad_range;
+void ctl_print_range(const char *path, const struct bad_range *range, bool first);
+
+/* A line on standard error that is written over, if that is a terminal: DONE of ALL bytes, and how
+ * many more a second. */
+bool ctl_progress_wanted(void);
+void ctl_progress(const char *path, double done, double all, double speed);
+void ctl_progress_end(void);
 
 /* ===== ctl-records.c ===== */
 

@@ -1,6 +1,6 @@
 # fish completion for bouncectl(8)
 
-set -l commands status top metrics doctor get set unset attach detach scrub restart log-level
+set -l commands status top metrics doctor get set unset attach detach scrub checksum restart log-level
 set -l keys cache checksum dirty-limit block-size detect-zeroes checksum-errors foreign-change
 
 complete -c bouncectl -l json -d 'Print JSON'
@@ -15,3 +15,5 @@ complete -c bouncectl -n '__fish_seen_subcommand_from attach' -s r -d 'Read-only
 complete -c bouncectl -n '__fish_seen_subcommand_from attach' -s P -d 'Scan for partitions'
 complete -c bouncectl -n '__fish_seen_subcommand_from scrub' -l rate -x -d 'Bytes a second'
 complete -c bouncectl -n '__fish_seen_subcommand_from scrub' -l resume -d 'Go on where one was interrupted'
+complete -c bouncectl -n '__fish_seen_subcommand_from checksum' -a 'build show drop list-errors repair adopt'
+complete -c bouncectl -n '__fish_seen_subcommand_from checksum' -l from -r -d 'Good copy to repair from'

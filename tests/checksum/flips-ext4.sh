@@ -1,0 +1,3 @@
+#!/bin/bash
+# timeout: 600
+. "${0%/*}/flips" ext4
