@@ -52,7 +52,7 @@ enter()
 inside()
 {
 	chroot "$ROOT" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive \
-		CI="$CI" JOBS="$JOBS" sh -c 'cd /src && exec "$@"' sh "$@"
+		CI="$CI" JOBS="${JOBS:-$(nproc)}" sh -c 'cd /src && exec "$@"' sh "$@"
 }
 
 keep_packages() { cp -n "$ROOT"/var/cache/apt/archives/*.deb "$DEBS/"; }
