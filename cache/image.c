@@ -199,7 +199,7 @@ static void set_settings(struct image *image, const struct settings *settings)
 static int open_files(struct image *image, const struct image_request *request, bool write)
 {
 	struct settings settings = image->settings;
-	int direct, rc, fd;
+	int direct = -1, rc, fd;
 
 	image->access = write ? O_RDWR : O_RDONLY;
 	fd = request->open(request->context, image->access);

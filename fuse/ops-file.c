@@ -190,7 +190,7 @@ void raw_tmpfile(struct mount *mount, const struct meta_message *message)
 {
 	const struct fuse_in_header *header = (const void *)message->bytes;
 	const struct fuse_create_in *in = (const void *)(header + 1);
-	struct entry_open_out out;
+	struct entry_open_out out = {0};
 	int rc = -EINVAL;
 
 	if (message->length >= sizeof(*header) + sizeof(*in))

@@ -2,7 +2,7 @@
 
 _bouncectl()
 {
-	local cur prev words cword command=${COMP_WORDS[1]}
+	local cur prev words cword flags command=${COMP_WORDS[1]}
 	_init_completion -n = || return
 
 	if ((cword == 1)); then
@@ -17,10 +17,14 @@ _bouncectl()
 			detect-zeroes checksum-errors foreign-change' -- "$cur"))
 	elif [[ $command == checksum ]] && ((cword == 2)); then
 		COMPREPLY=($(compgen -W 'build show drop list-errors repair adopt' -- "$cur"))
-	elif [[ $command == checksum && $cur == -* ]]; then
-		COMPREPLY=($(compgen -W '--from --json' -- "$cur"))
-	elif [[ $command == scrub && $cur == -* ]]; then
-		COMPREPLY=($(compgen -W '--rate --resume --json' -- "$cur"))
+	elif [[ $cur == -* ]]; then
+		case $command in
+		top) flags='-d -n' ;;
+		attach) flags='-r -P' ;;
+		scrub) flags='--rate --resume' ;;
+		checksum) flags='--from' ;;
+		esac
+		COMPREPLY=($(compgen -W "--json $flags" -- "$cur"))
 	else
 		_filedir
 	fi
