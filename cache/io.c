@@ -857,9 +857,7 @@ static void resume(struct lane_work *work)
 
 static void granted(struct range *range)
 {
-	struct io *io = container_of(range, struct io, range);
-
-	lane_post(io->lane, &io->resume);
+	go_on(container_of(range, struct io, range), resume);
 }
 
 /* An FSYNC conflicts with nothing but who holds the whole image. */
@@ -872,7 +870,6 @@ void io_start(struct io *io)
 	io->retries = 0;
 	io->begun = io->lane->now;
 	PROBE(request_start, io->kind, io->image->key, io->offset, io->length);
-	io->resume.run = resume;
 	/* Whole pages, whatever the image's alignment is: it may be another one when the range is
 	 * granted. */
 	io->range = (struct range){

@@ -165,23 +165,6 @@ static void do_region(struct sum_file *file, uint64_t region, char *data)
 
 /* ===== clean again ===== */
 
-/* Those without a write under way that are not idle yet. A write takes it back. */
-static bool set_idle(struct sum_file *file)
-{
-	uint64_t regions = file->sidecar.header.groups * GROUP_REGIONS;
-	bool any = false;
-
-	for (uint64_t r = sumsd_next_unclean(file, 0); r < regions;
-	     r = sumsd_next_unclean(file, r + 1)) {
-		uint32_t word = atomic_load(&file->word[r]);
-
-		if (state_of(word) == REGION_DIRTY && !(word & (WORD_WRITERS | WORD_MARK)))
-			any |= atomic_compare_exchange_strong(&file->word[r], &word,
-							      word | WORD_IDLE);
-	}
-	return any;
-}
-
 static bool any_idle(struct sum_file *file)
 {
 	uint64_t regions = file->sidecar.header.groups * GROUP_REGIONS;
@@ -200,9 +183,11 @@ static void do_round(struct sum_file *file)
 
 	if (atomic_load(&file->leaving) || !image->traits->flush)
 		return;
-	if (file->idle_set && any_idle(file) && image_flush(image) == 0)
+	pthread_mutex_lock(&file->sync_lock);
+	if (any_idle(file) && image_flush(image) == 0)
 		sumsd_clear(file);
-	file->idle_set = set_idle(file);
+	sums_set_idle(file);
+	pthread_mutex_unlock(&file->sync_lock);
 }
 
 /* ===== the thread ===== */

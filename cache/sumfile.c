@@ -254,6 +254,7 @@ static struct sum_file *file_new(struct sums *sums, struct image *image)
 	file->sums = sums;
 	file->image = image;
 	file->sidecar.fd = -1;
+	pthread_mutex_init(&file->sync_lock, NULL);
 	if (reserve(file) == 0)
 		return file;
 	free(file);
@@ -545,8 +546,14 @@ int sums_adopt(struct sums *sums, struct image *image, const char *path)
 
 void sums_settle(struct image *image)
 {
-	if (image->sums && atomic_load(&image->sums->used))
-		sumsd_settle(image->sums, image->traits->flush && image_flush(image) == 0);
+	struct sum_file *file = image->sums;
+
+	if (!file || !atomic_load(&file->used))
+		return;
+	pthread_mutex_lock(&file->sync_lock);
+	sums_set_idle(file);
+	sumsd_settle(file, image->traits->flush && image_flush(image) == 0);
+	pthread_mutex_unlock(&file->sync_lock);
 }
 
 void sums_leave(struct image *image, bool leaving)

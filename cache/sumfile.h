@@ -73,7 +73,7 @@ struct sum_file {
 	_Atomic bool leaving; /* is being closed */
 	_Atomic bool used;    /* the header says that we have it open */
 	bool marked;	      /* something of it waits for fdatasync */
-	bool idle_set;	      /* rehash.c: some regions are IDLE since the last round */
+	pthread_mutex_t sync_lock; /* from setting IDLE, over a sync, to what becomes clean */
 	struct timespec unreadable; /* rehash.c: when something could not be read */
 	uint64_t cursor;	    /* rehash.c: where it goes on */
 	uint64_t hashed, to_hash;   /* rehash.c: regions, for the progress */
@@ -169,8 +169,8 @@ void *sumsd_thread(void *sums);
 void sums_queue(struct sums_thread *keeper, struct sums_op *op);
 void sums_wake(struct sums_thread *thread);
 
-/* Before the image is used: it may be in memory that a predecessor left. After: SYNCED says whether
- * the image's data are on the device. */
+/* Before the image is used: it may be in memory that a predecessor left. After, under sync_lock:
+ * SYNCED says whether the data of what is idle are on the device. */
 void sumsd_join(struct sum_file *file);
 int sumsd_settle(struct sum_file *file, bool synced);
 void sumsd_leave(struct sum_file *file);
@@ -193,7 +193,9 @@ bool sumsd_has_sums(struct sum_file *file, uint64_t region);
 void sumsd_unhash(struct sum_file *file, uint64_t region);
 void sumsd_hashed(struct sum_file *file, uint64_t region);
 
-/* The image was synced, successfully: what has been idle since before it is clean. */
+/* Under sync_lock. What has no write under way is idle until the next one. Then, when the image has been
+ * synced successfully, it is clean. */
+void sums_set_idle(struct sum_file *file);
 void sumsd_clear(struct sum_file *file);
 
 /* ===== rehash.c ===== */

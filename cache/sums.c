@@ -269,6 +269,19 @@ void sums_settle_failed(const struct sums_op *op, struct sum_intent *intent)
 	atomic_store(&intent->id, 0);
 }
 
+void sums_set_idle(struct sum_file *file)
+{
+	uint64_t regions = file->sidecar.header.groups * GROUP_REGIONS;
+
+	for (uint64_t r = sumsd_next_unclean(file, 0); r < regions;
+	     r = sumsd_next_unclean(file, r + 1)) {
+		uint32_t word = atomic_load(&file->word[r]);
+
+		if (state_of(word) == REGION_DIRTY && !(word & (WORD_WRITERS | WORD_MARK)))
+			atomic_compare_exchange_strong(&file->word[r], &word, word | WORD_IDLE);
+	}
+}
+
 /* ===== mismatches ===== */
 
 void sums_report(struct image *image, const void *block, uint64_t offset)

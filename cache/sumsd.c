@@ -723,12 +723,13 @@ static void settle(struct sums_call *c)
 	if (rc == 0)
 		rc = write_all_frames(file, 0);
 	if (rc == 0 && c->start && file->used && !atomic_load(&file->broken)) {
-		clean_regions(file, 0);
+		clean_regions(file, WORD_IDLE);
 		file->marked = false;
 		rc = write_maps(file);
 		if (rc == 0 && fdatasync(file->sidecar.fd) < 0)
 			rc = -errno;
-		if (rc == 0)
+		/* Where it is not clean a write marks nothing: it must not look so. */
+		if (rc == 0 && sumsd_next_unclean(file, 0) >= regions_of(file))
 			rc = write_clean_header(file);
 	}
 	if (rc < 0)
