@@ -60,7 +60,7 @@ static struct keeper {
 	const char *program; /* path of the executable, for a deliberate restart */
 	const char *mountpoint;
 	char names[KEPT_MAX * KEEPER_NAME_MAX];
-} keeper = {.asked.answer = -1};
+} keeper;
 
 /* ===== the store ===== */
 
@@ -137,11 +137,8 @@ static void set_number(const char *variable, int value)
 static void become_worker(int death, long pause_ms)
 {
 	const struct timespec pause = {.tv_nsec = pause_ms * 1000000};
-	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 	nanosleep(&pause, NULL);
 	set_number("LISTEN_FDS", keeper.nkept);
 	set_number("LISTEN_PID", getpid());
@@ -164,15 +161,16 @@ static bool start_worker(int death, long pause_ms)
 
 /* ===== a deliberate restart ===== */
 
-/* What became of it: 0, or an errno for who waits at the other end. */
-static void answer(char error)
+/* The errno goes to who waits at the other end. */
+static void refuse(char error)
 {
-	if (keeper.asked.answer < 0)
-		return;
-	if (error && write(keeper.asked.answer, &error, 1) < 0)
-		log_err("keeper: %s", strerror(errno));
+	if (write(keeper.asked.answer, &error, 1) < 0) {
+		/* Nobody waits any more. */
+	}
 	close(keeper.asked.answer);
-	keeper.asked.answer = -1;
+	if (keeper.asked.executable >= 0)
+		close(keeper.asked.executable);
+	keeper.asked.pid = 0;
 }
 
 /* The program on disk may be a new one. It is asked before the old one goes. */
@@ -182,8 +180,7 @@ static void ask(int answer_fd)
 
 	if (keeper.asked.pid > 0) {
 		kill(keeper.asked.pid, SIGKILL);
-		close(keeper.asked.executable);
-		answer(ECANCELED);
+		refuse(ECANCELED);
 	}
 	keeper.asked.answer = answer_fd;
 	keeper.asked.executable = open(keeper.program, O_PATH | O_CLOEXEC);
@@ -193,25 +190,28 @@ static void ask(int answer_fd)
 		_exit(127);
 	}
 	if (keeper.asked.pid < 0)
-		answer(errno);
+		refuse(errno);
+}
+
+static void set_executable(int fd)
+{
+	if (keeper.executable != keeper.proven)
+		close(keeper.executable);
+	keeper.executable = fd;
 }
 
 static void handle_answer(int status)
 {
 	struct pollfd waits = {.fd = keeper.asked.answer};
-	bool yes = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
-	keeper.asked.pid = 0;
-	/* Nobody is told of a restart any more who was told that it had failed. */
-	if (!yes || poll(&waits, 1, 0) != 0) {
-		close(keeper.asked.executable);
-		answer(EPROTO);
+	/* Nobody gets a restart any more who was told that there was none. */
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || poll(&waits, 1, 0) != 0) {
+		refuse(EPROTO);
 		return;
 	}
-	if (keeper.executable != keeper.proven)
-		close(keeper.executable);
-	keeper.executable = keeper.asked.executable;
-	answer(0);
+	set_executable(keeper.asked.executable);
+	close(keeper.asked.answer);
+	keeper.asked.pid = 0;
 	kill(keeper.worker, SIGQUIT);
 }
 
@@ -363,7 +363,7 @@ static int handle_death(int status)
 	if (!keeper.resend)
 		return give_up("a daemon has died whose requests the kernel cannot send again");
 	if (!keeper.ready) {
-		keeper.executable = keeper.proven;
+		set_executable(keeper.proven);
 		pause_ms = PAUSE_FIRST_MS << keeper.tries++;
 		if (keeper.tries == TRIES_MAX)
 			return give_up("too many workers died before they were ready");
