@@ -315,16 +315,16 @@ static int end(int status)
 	return status;
 }
 
-/* The connection ends with its last descriptor: everything that waits gets an error. The pool stays
- * locked until the dead workers' last I/O is done: a new mount would take newer writes, and an
- * older one land on top of them. */
+/* The connection ends: everything that waits gets an error, even while a ring of the dead one that
+ * waits for a disk holds a descriptor. The pool stays locked until the dead workers' last I/O is
+ * done: a new mount would take newer writes, and an older one land on top of them. */
 static int give_up(const char *why)
 {
 	log_err("%s: %s: the mount is given up", keeper.mountpoint, why);
 	for (unsigned i = keeper.nkept; i-- > 0;)
 		if (strcmp(keeper.kept[i].name, "root") && !is_fence(keeper.kept[i].name))
 			forget(i);
-	mountpoint_unmount(keeper.mountpoint, true);
+	mountpoint_abort(keeper.mountpoint);
 	for (unsigned i = 0; i < keeper.nkept; i++) {
 		struct pollfd p = {.fd = keeper.kept[i].fd, .events = POLLIN};
 
