@@ -533,15 +533,17 @@ static void *run(void *arg)
 static void *read_all_the_time(void *arg)
 {
 	prepare(THREADS, seed);
-	while (!over) {
+	while (!over && (!only || strstr(only, "read"))) {
 		struct object *o = &objects[draw(3)];
 		int way = draw(o->fixed ? WAYS : 1);
 		int fd = o->fixed ? o->way[way] : open(o->path, O_RDONLY);
 
+		uint32_t at = draw(SIZE_MAX_ / SECTOR) * SECTOR, n = SECTOR * (1 + draw(2000));
+
 		if (fd < 0) /* it has another name by now */
 			continue;
-		if (pread(fd, io, SECTOR * (1 + draw(2000)), draw(SIZE_MAX_ / SECTOR) * SECTOR) < 0)
-			err(1, "read of %s, way %d", o->path, way);
+		if (pread(fd, io, n, at) < 0)
+			wrong(o, at, n, "racing read, way %d: %m", way);
 		if (!o->fixed)
 			close(fd);
 	}
