@@ -560,6 +560,7 @@ static void finish(void)
 
 		for (uint32_t at = 0; at < o->size; at += ZONE)
 			do_read(o, 1, at, MIN(ZONE, o->size - at));
+		set(o, "user.bouncefs.cache", "none"); /* a close after `unsafe` is no clean one */
 		if (fsync(o->way[1]))
 			err(1, "fsync of %s", o->path);
 		snprintf(path, sizeof(path), "%s.model/%s", directory, o->name);
