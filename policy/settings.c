@@ -15,28 +15,28 @@ static const char *const zeroes_names[] = {"off", "on", "unmap", NULL};
 static const char *const csum_errors_names[] = {"fail", "report", NULL};
 static const char *const foreign_names[] = {"verify", "rebuild", "refuse", NULL};
 
-static int parse_cache(const char *text, uint64_t *value);
-static int parse_dirty_limit(const char *text, uint64_t *value);
-static int parse_block_size(const char *text, uint64_t *value);
-static void print_cache(uint64_t value, char *buf);
-static void print_size(uint64_t value, char *buf);
-static void print_number(uint64_t value, char *buf);
+static bool is_dirty_limit(uint64_t bytes)
+{
+	return bytes >= MIN_DIRTY_LIMIT;
+}
 
-/* Either a list of NAMES, by number, or functions that parse and print. */
+static bool is_block_size(uint64_t bytes)
+{
+	return bytes >= 512 && bytes <= 4096 && !(bytes & (bytes - 1));
+}
+
+/* Either a list of NAMES, by number (nth_name), or a number of bytes that is ALLOWED. */
 static const struct key {
 	const char *name;
 	const char *good;
 	const char *const *names;
-	int (*parse)(const char *text, uint64_t *value);
-	void (*print)(uint64_t value, char *buf);
+	bool (*allowed)(uint64_t bytes);
 } keys[SETTINGS] = {
-	[SETTING_CACHE] = {"cache", "none directsync writeback dontcache writethrough unsafe auto",
-			   .parse = parse_cache, .print = print_cache},
+	[SETTING_CACHE] = {"cache", "none directsync writeback dontcache writethrough unsafe auto"},
 	[SETTING_CHECKSUM] = {"checksum", "off xxh3", checksum_names},
 	[SETTING_DIRTY_LIMIT] = {"dirty-limit", "a size such as 64M, at least 1M",
-				 .parse = parse_dirty_limit, .print = print_size},
-	[SETTING_BLOCK_SIZE] = {"block-size", "512 1024 2048 4096", .parse = parse_block_size,
-				.print = print_number},
+				 .allowed = is_dirty_limit},
+	[SETTING_BLOCK_SIZE] = {"block-size", "512 1024 2048 4096", .allowed = is_block_size},
 	[SETTING_DETECT_ZEROES] = {"detect-zeroes", "off on unmap", zeroes_names},
 	[SETTING_CHECKSUM_ERRORS] = {"checksum-errors", "fail report", csum_errors_names},
 	[SETTING_FOREIGN_CHANGE] = {"foreign-change", "verify rebuild refuse", foreign_names},
@@ -46,32 +46,17 @@ const struct settings settings_default = {
 	.value = {[SETTING_CACHE] = CACHE_AUTO,
 		  [SETTING_DIRTY_LIMIT] = 64 << 20,
 		  [SETTING_BLOCK_SIZE] = 512},
-	.from = {FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT, FROM_DEFAULT,
-		 FROM_DEFAULT},
+	.from = {[0 ... SETTINGS - 1] = FROM_DEFAULT},
 };
 
 /* ===== values ===== */
 
-static int parse_cache(const char *text, uint64_t *value)
+/* NULL: there are no more. */
+static const char *nth_name(enum setting key, uint64_t n)
 {
-	for (int m = 0; m < CACHE_MODES; m++) {
-		if (!strcmp(text, cache_traits(m)->name)) {
-			*value = m;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int parse_names(const char *const *names, const char *text, uint64_t *value)
-{
-	for (int i = 0; names[i]; i++) {
-		if (!strcmp(text, names[i])) {
-			*value = i;
-			return 0;
-		}
-	}
-	return -EINVAL;
+	if (key == SETTING_CACHE)
+		return n < CACHE_MODES ? cache_traits(n)->name : NULL;
+	return keys[key].names[n];
 }
 
 /* Bytes, or a number of K, M, G, T (powers of 1024). */
@@ -100,42 +85,30 @@ static int parse_size(const char *text, uint64_t *value)
 	return 0;
 }
 
-static int parse_dirty_limit(const char *text, uint64_t *value)
+static int parse(enum setting key, const char *text, uint64_t *value)
 {
-	int r = parse_size(text, value);
+	const char *name;
 
-	return r < 0 ? r : *value < MIN_DIRTY_LIMIT ? -EINVAL : 0;
+	if (keys[key].allowed)
+		return parse_size(text, value) == 0 && keys[key].allowed(*value) ? 0 : -EINVAL;
+	for (*value = 0; (name = nth_name(key, *value)); ++*value)
+		if (!strcmp(text, name))
+			return 0;
+	return -EINVAL;
 }
 
-static int parse_block_size(const char *text, uint64_t *value)
-{
-	int r = parse_size(text, value);
-
-	if (r < 0)
-		return r;
-	return *value >= 512 && *value <= 4096 && !(*value & (*value - 1)) ? 0 : -EINVAL;
-}
-
-static void print_cache(uint64_t value, char *buf)
-{
-	strcpy(buf, cache_traits(value)->name);
-}
-
+/* As parse_size() takes it; what is less than MIN_DIRTY_LIMIT, a block size, without a unit. */
 static void print_size(uint64_t value, char *buf)
 {
+	bool small = value < MIN_DIRTY_LIMIT;
 	int unit = 0;
 
-	while (unit < 4 && value && !(value & 1023)) {
+	while (!small && unit < 4 && !(value & 1023)) {
 		value >>= 10;
 		unit++;
 	}
 	snprintf(buf, SETTINGS_VALUE_MAX, "%llu%.*s", (unsigned long long)value, !!unit,
 		 &" KMGT"[unit]);
-}
-
-static void print_number(uint64_t value, char *buf)
-{
-	snprintf(buf, SETTINGS_VALUE_MAX, "%llu", (unsigned long long)value);
 }
 
 /* ===== keys ===== */
@@ -184,7 +157,7 @@ int settings_set(struct settings *s, enum setting key, const char *value, size_t
 	if (len < sizeof(text) && !memchr(value, '\0', len)) {
 		memcpy(text, value, len);
 		text[len] = '\0';
-		r = k->names ? parse_names(k->names, text, &v) : k->parse(text, &v);
+		r = parse(key, text, &v);
 	}
 	if (r < 0) {
 		refuse(err, "bad value \"%.*s\" for %s, good ones: %s", (int)MIN(len, 32), value,
@@ -213,32 +186,22 @@ int settings_set_named(struct settings *s, const char *name, const char *value,
 
 char *settings_print(const struct settings *s, enum setting key, char buf[SETTINGS_VALUE_MAX])
 {
-	const struct key *k = &keys[key];
-
-	if (k->names)
-		strcpy(buf, k->names[s->value[key]]);
+	if (keys[key].allowed)
+		print_size(s->value[key], buf);
 	else
-		k->print(s->value[key], buf);
+		strcpy(buf, nth_name(key, s->value[key]));
 	return buf;
 }
 
 static bool value_plausible(enum setting key, uint64_t value)
 {
-	const char *const *names = keys[key].names;
 	uint64_t n = 0;
 
-	switch (key) {
-	case SETTING_CACHE:
-		return value < CACHE_AUTO;
-	case SETTING_DIRTY_LIMIT:
-		return value >= MIN_DIRTY_LIMIT;
-	case SETTING_BLOCK_SIZE:
-		return value >= 512 && value <= 4096 && !(value & (value - 1));
-	default:
-		while (n < value && names[n])
-			n++;
-		return names[n];
-	}
+	if (keys[key].allowed)
+		return keys[key].allowed(value);
+	while (n < value && nth_name(key, n))
+		n++;
+	return nth_name(key, n) && (key != SETTING_CACHE || value != CACHE_AUTO);
 }
 
 bool settings_plausible(const struct settings *s)
