@@ -1,5 +1,8 @@
 #!/bin/bash
-# Debian 12, fresh: the README's two commands work.
-# timeout: 540
+# Debian 12, fresh: the README's two commands work, in its order.
+# timeout: 600
 . "${0%/*}/fresh"
-fresh bookworm
+
+enter_fresh bookworm
+demonstrate
+run_tests

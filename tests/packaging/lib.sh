@@ -46,7 +46,7 @@ enter()
 	defer umount -R "$ROOT/sys"
 	mount_at "$ROOT/dev" --bind /dev
 	mount_at "$ROOT/dev/shm" --bind "$TMP/shm"
-	git clone -q "$TESTS/.." "$ROOT/src"
+	git -c advice.detachedHead=false clone -q "$TESTS/.." "$ROOT/src"
 }
 
 inside()
