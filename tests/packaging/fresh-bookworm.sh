@@ -1,6 +1,6 @@
 #!/bin/bash
 # Debian 12, fresh: the README's two commands work, in its order.
-# timeout: 600
+# timeout: 3600
 . "${0%/*}/fresh"
 
 enter_fresh bookworm
