@@ -489,10 +489,10 @@ int sums_open(struct sums *sums, struct image *image, enum sums_wish wish, int f
 		file_free(file);
 		return rc == -ENOENT ? 0 : rc;
 	}
+	announce(file);
 	image->sums = file;
 	sumsd_join(file);
 	settle_intents(file);
-	announce(file);
 	sums_wake(&sums->reader);
 	return 0;
 }

@@ -73,7 +73,7 @@ struct sum_file {
 	_Atomic bool leaving; /* is being closed */
 	_Atomic bool used;    /* the header says that we have it open */
 	bool marked;	      /* something of it waits for fdatasync */
-	pthread_mutex_t sync_lock; /* from setting IDLE, over a sync, to what becomes clean */
+	pthread_mutex_t sync_lock;  /* from setting IDLE, over a sync, to what becomes clean */
 	struct timespec unreadable; /* rehash.c: when something could not be read */
 	uint64_t cursor;	    /* rehash.c: where it goes on */
 	uint64_t hashed, to_hash;   /* rehash.c: regions, for the progress */
@@ -193,8 +193,8 @@ bool sumsd_has_sums(struct sum_file *file, uint64_t region);
 void sumsd_unhash(struct sum_file *file, uint64_t region);
 void sumsd_hashed(struct sum_file *file, uint64_t region);
 
-/* Under sync_lock. What has no write under way is idle until the next one. Then, when the image has been
- * synced successfully, it is clean. */
+/* Under sync_lock. What has no write under way is idle until the next one. Then, when the image has
+ * been synced successfully, it is clean. */
 void sums_set_idle(struct sum_file *file);
 void sumsd_clear(struct sum_file *file);
 

@@ -1,0 +1,58 @@
+#!/bin/bash
+# No room for checksums, and errors when they are read or written: no request of a guest fails for it,
+# and nothing is believed that was not hashed.
+# timeout: 180
+. "${0%/*}/lib.sh"
+require xfs_io
+
+log=$TMP/bouncefs.log
+x() { xfs_io -d "$@" >/dev/null; }
+
+note "a full disk"
+POOL_SIZE=400M pool ext4
+truncate -s 60M "$POOL/a.img"
+fallocate -l 60M "$POOL/b.img"
+bounce "$POOL" "$MNT" checksum=xxh3
+x -c "pwrite -q -b 1M 0 10M" "$MNT/a.img"
+head -c 1000M /dev/zero >"$POOL/filler" 2>/dev/null || true
+x -c "pwrite -q -b 1M -S 3 0 60M" "$MNT/b.img"
+cmp "$MNT/b.img" "$POOL/b.img"
+x -c "pwrite -q -b 1M -S 4 0 10M" "$MNT/a.img"
+cmp "$MNT/a.img" "$POOL/a.img"
+rm "$POOL/filler"
+x -c "pwrite -q 0 1M" "$MNT/b.img"
+unbounce "$MNT"
+bounce "$POOL" "$MNT" checksum=xxh3
+for f in a b; do
+	exec 3<"$MNT/$f.img"
+	cmp "$MNT/$f.img" "$POOL/$f.img"
+	within 20 eval '! "$CTL" --json status | grep -q "checksum-to-do\": [1-9]"'
+	exec 3<&-
+	scrubbed 0 "$MNT/$f.img"
+done
+flip "$POOL/b.img" 30000000 >/dev/null
+scrubbed 1 "$MNT/b.img"
+is "alarms" "$(grep -c 'csum failed' "$log")" 1
+unbounce "$MNT"
+
+note "errors of the store"
+store
+mkdir "$STORE/pool"
+bounce "$STORE/pool" "$MNT" checksum=xxh3
+x -f -c "pwrite -q -b 1M 0 16M" "$MNT/c.img"
+exec 3<>"$MNT/c.img"
+sidecar=$(basename "$STORE_BELOW"/pool/.bouncefs/*)
+ctl fail EIO write "file=$sidecar"
+ctl fail EIO write "file=$sidecar.new" # what it was opened as
+x -c "pwrite -q -b 1M -S 5 8M 12M" "$MNT/c.img"
+cmp "$MNT/c.img" "$STORE_BELOW/pool/c.img"
+ctl clear
+grep -qF "c.img: its checksums cannot be kept up to date" "$log"
+exec 3>&-
+sleep 1
+exec 3<>"$MNT/c.img"
+cmp "$MNT/c.img" "$STORE_BELOW/pool/c.img"
+within 20 eval '[ "$(grep -c "c.img: checksums are complete" "$log")" -gt 0 ]'
+printf x | dd of="$STORE_BELOW/pool/c.img" bs=1 seek=12000000 conv=notrunc status=none
+scrubbed 1 "$MNT/c.img"
+exec 3>&-
