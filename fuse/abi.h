@@ -52,7 +52,7 @@ struct fuse_uring_cmd_req {
 #ifndef FUSE_TMPFILE
 #define FUSE_TMPFILE 51 /* 7.37; an enumerator in newer headers */
 #endif
-#define OP_COPY_FILE_RANGE_64 53 /* 7.45, Linux 6.18 */
+#define FUSE_COPY_FILE_RANGE_64 53 /* 7.45, Linux 6.18 */
 
 /* FUSE_COPY_FILE_RANGE_64 takes struct fuse_copy_file_range_in and answers with this. */
 struct copy_file_range_out_64 {

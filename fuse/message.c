@@ -13,50 +13,61 @@
 
 /* What follows the header: a structure, then names of directory entries, then any other string. */
 struct shape {
-	bool served;
+	const char *opcode;
+	bool served; /* in a metadata thread */
 	uint8_t fixed, names, strings;
 };
 
-#define SHAPE(...)                \
-	{                         \
-		true, __VA_ARGS__ \
-	}
+#define META(op, ...) [FUSE_##op] = {#op, true, __VA_ARGS__}
+#define OTHER(op) [FUSE_##op] = {#op}
 
 static const struct shape shapes[] = {
-	[FUSE_LOOKUP] = SHAPE(.names = 1),
-	[FUSE_FORGET] = SHAPE(sizeof(struct fuse_forget_in)),
-	[FUSE_GETATTR] = SHAPE(sizeof(struct fuse_getattr_in)),
-	[FUSE_SETATTR] = SHAPE(sizeof(struct fuse_setattr_in)),
-	[FUSE_READLINK] = SHAPE(0),
-	[FUSE_SYMLINK] = SHAPE(.names = 1, .strings = 1),
-	[FUSE_MKNOD] = SHAPE(sizeof(struct fuse_mknod_in), .names = 1),
-	[FUSE_MKDIR] = SHAPE(sizeof(struct fuse_mkdir_in), .names = 1),
-	[FUSE_UNLINK] = SHAPE(.names = 1),
-	[FUSE_RMDIR] = SHAPE(.names = 1),
-	[FUSE_RENAME] = SHAPE(sizeof(struct fuse_rename_in), .names = 2),
-	[FUSE_LINK] = SHAPE(sizeof(struct fuse_link_in), .names = 1),
-	[FUSE_OPEN] = SHAPE(sizeof(struct fuse_open_in)),
-	[FUSE_STATFS] = SHAPE(0),
-	[FUSE_RELEASE] = SHAPE(sizeof(struct fuse_release_in)),
-	[FUSE_SETXATTR] = SHAPE(sizeof(struct fuse_setxattr_in), .strings = 1),
-	[FUSE_GETXATTR] = SHAPE(sizeof(struct fuse_getxattr_in), .strings = 1),
-	[FUSE_LISTXATTR] = SHAPE(sizeof(struct fuse_getxattr_in)),
-	[FUSE_REMOVEXATTR] = SHAPE(.strings = 1),
-	[FUSE_OPENDIR] = SHAPE(sizeof(struct fuse_open_in)),
-	[FUSE_READDIR] = SHAPE(sizeof(struct fuse_read_in)),
-	[FUSE_RELEASEDIR] = SHAPE(sizeof(struct fuse_release_in)),
-	[FUSE_FSYNCDIR] = SHAPE(sizeof(struct fuse_fsync_in)),
-	[FUSE_CREATE] = SHAPE(sizeof(struct fuse_create_in), .names = 1),
-	[FUSE_IOCTL] = SHAPE(sizeof(struct fuse_ioctl_in)),
-	[FUSE_BATCH_FORGET] = SHAPE(sizeof(struct fuse_batch_forget_in)),
-	[FUSE_FALLOCATE] = SHAPE(sizeof(struct fuse_fallocate_in)),
-	[FUSE_READDIRPLUS] = SHAPE(sizeof(struct fuse_read_in)),
-	[FUSE_RENAME2] = SHAPE(sizeof(struct fuse_rename2_in), .names = 2),
-	[FUSE_LSEEK] = SHAPE(sizeof(struct fuse_lseek_in)),
-	[FUSE_COPY_FILE_RANGE] = SHAPE(sizeof(struct fuse_copy_file_range_in)),
-	[FUSE_TMPFILE] = SHAPE(sizeof(struct fuse_create_in)),
-	[OP_COPY_FILE_RANGE_64] = SHAPE(sizeof(struct fuse_copy_file_range_in)),
+	META(LOOKUP, .names = 1),
+	META(FORGET, sizeof(struct fuse_forget_in)),
+	META(GETATTR, sizeof(struct fuse_getattr_in)),
+	META(SETATTR, sizeof(struct fuse_setattr_in)),
+	META(READLINK, 0),
+	META(SYMLINK, .names = 1, .strings = 1),
+	META(MKNOD, sizeof(struct fuse_mknod_in), .names = 1),
+	META(MKDIR, sizeof(struct fuse_mkdir_in), .names = 1),
+	META(UNLINK, .names = 1),
+	META(RMDIR, .names = 1),
+	META(RENAME, sizeof(struct fuse_rename_in), .names = 2),
+	META(LINK, sizeof(struct fuse_link_in), .names = 1),
+	META(OPEN, sizeof(struct fuse_open_in)),
+	META(STATFS, 0),
+	META(RELEASE, sizeof(struct fuse_release_in)),
+	META(SETXATTR, sizeof(struct fuse_setxattr_in), .strings = 1),
+	META(GETXATTR, sizeof(struct fuse_getxattr_in), .strings = 1),
+	META(LISTXATTR, sizeof(struct fuse_getxattr_in)),
+	META(REMOVEXATTR, .strings = 1),
+	META(OPENDIR, sizeof(struct fuse_open_in)),
+	META(READDIR, sizeof(struct fuse_read_in)),
+	META(RELEASEDIR, sizeof(struct fuse_release_in)),
+	META(FSYNCDIR, sizeof(struct fuse_fsync_in)),
+	META(CREATE, sizeof(struct fuse_create_in), .names = 1),
+	META(IOCTL, sizeof(struct fuse_ioctl_in)),
+	META(BATCH_FORGET, sizeof(struct fuse_batch_forget_in)),
+	META(FALLOCATE, sizeof(struct fuse_fallocate_in)),
+	META(READDIRPLUS, sizeof(struct fuse_read_in)),
+	META(RENAME2, sizeof(struct fuse_rename2_in), .names = 2),
+	META(LSEEK, sizeof(struct fuse_lseek_in)),
+	META(COPY_FILE_RANGE, sizeof(struct fuse_copy_file_range_in)),
+	META(TMPFILE, sizeof(struct fuse_create_in)),
+	META(COPY_FILE_RANGE_64, sizeof(struct fuse_copy_file_range_in)),
+	OTHER(READ),
+	OTHER(WRITE),
+	OTHER(FSYNC),
+	OTHER(INTERRUPT),
+	OTHER(FLUSH),
+	OTHER(DESTROY),
 };
+
+const char *message_opcode(unsigned opcode)
+{
+	return opcode < ARRAY_SIZE(shapes) && shapes[opcode].opcode ? shapes[opcode].opcode
+								    : "unknown request";
+}
 
 /* One step down and no other: what "..", or a path, leads to may lie outside the pool. */
 static bool is_component(const char *name)
@@ -88,7 +99,7 @@ static bool lengths_fit(unsigned opcode, const void *body, size_t rest)
 		return is_range(((const struct fuse_fallocate_in *)body)->offset,
 				((const struct fuse_fallocate_in *)body)->length);
 	case FUSE_COPY_FILE_RANGE:
-	case OP_COPY_FILE_RANGE_64:
+	case FUSE_COPY_FILE_RANGE_64:
 		return is_range(((const struct fuse_copy_file_range_in *)body)->off_in,
 				((const struct fuse_copy_file_range_in *)body)->len) &&
 		       is_range(((const struct fuse_copy_file_range_in *)body)->off_out,

@@ -11,3 +11,6 @@ struct fuse_in_header;
  * strings, names that are one component of a path. 0; -EINVAL; -ENOSYS for what nobody here serves.
  */
 int message_check(const struct fuse_in_header *header, size_t length);
+
+/* The name of a request, for log lines. */
+const char *message_opcode(unsigned opcode);

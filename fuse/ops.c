@@ -73,7 +73,7 @@ bool ops_raw(struct mount *mount, const struct meta_message *message)
 	case FUSE_TMPFILE:
 		raw_tmpfile(mount, message);
 		return true;
-	case OP_COPY_FILE_RANGE_64:
+	case FUSE_COPY_FILE_RANGE_64:
 		raw_copy_file_range_64(mount, message);
 		return true;
 	default:

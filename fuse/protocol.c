@@ -218,53 +218,6 @@ bool protocol_waits(int device_fd, uint64_t unique)
 	return write(device_fd, &header, sizeof(header)) == sizeof(header);
 }
 
-const char *protocol_opcode(unsigned opcode)
-{
-	static const char *const names[] = {
-		[FUSE_LOOKUP] = "LOOKUP",
-		[FUSE_FORGET] = "FORGET",
-		[FUSE_GETATTR] = "GETATTR",
-		[FUSE_SETATTR] = "SETATTR",
-		[FUSE_READLINK] = "READLINK",
-		[FUSE_SYMLINK] = "SYMLINK",
-		[FUSE_MKNOD] = "MKNOD",
-		[FUSE_MKDIR] = "MKDIR",
-		[FUSE_UNLINK] = "UNLINK",
-		[FUSE_RMDIR] = "RMDIR",
-		[FUSE_RENAME] = "RENAME",
-		[FUSE_LINK] = "LINK",
-		[FUSE_OPEN] = "OPEN",
-		[FUSE_READ] = "READ",
-		[FUSE_WRITE] = "WRITE",
-		[FUSE_STATFS] = "STATFS",
-		[FUSE_RELEASE] = "RELEASE",
-		[FUSE_FSYNC] = "FSYNC",
-		[FUSE_SETXATTR] = "SETXATTR",
-		[FUSE_GETXATTR] = "GETXATTR",
-		[FUSE_LISTXATTR] = "LISTXATTR",
-		[FUSE_REMOVEXATTR] = "REMOVEXATTR",
-		[FUSE_FLUSH] = "FLUSH",
-		[FUSE_OPENDIR] = "OPENDIR",
-		[FUSE_READDIR] = "READDIR",
-		[FUSE_RELEASEDIR] = "RELEASEDIR",
-		[FUSE_FSYNCDIR] = "FSYNCDIR",
-		[FUSE_CREATE] = "CREATE",
-		[FUSE_INTERRUPT] = "INTERRUPT",
-		[FUSE_DESTROY] = "DESTROY",
-		[FUSE_IOCTL] = "IOCTL",
-		[FUSE_BATCH_FORGET] = "BATCH_FORGET",
-		[FUSE_FALLOCATE] = "FALLOCATE",
-		[FUSE_READDIRPLUS] = "READDIRPLUS",
-		[FUSE_RENAME2] = "RENAME2",
-		[FUSE_LSEEK] = "LSEEK",
-		[FUSE_COPY_FILE_RANGE] = "COPY_FILE_RANGE",
-		[FUSE_TMPFILE] = "TMPFILE",
-		[OP_COPY_FILE_RANGE_64] = "COPY_FILE_RANGE_64",
-	};
-
-	return opcode < ARRAY_SIZE(names) && names[opcode] ? names[opcode] : "unknown request";
-}
-
 static int fs_option(int fs, const char *key, const char *value)
 {
 	/* FSCONFIG_SET_STRING */

@@ -69,8 +69,5 @@ int protocol_reply(int device_fd, uint64_t unique, int error, const void *data, 
 /* Whether request UNIQUE, read from DEVICE_FD by a predecessor, still waits for its answer. */
 bool protocol_waits(int device_fd, uint64_t unique);
 
-/* The name of a request, for messages. */
-const char *protocol_opcode(unsigned opcode);
-
 /* What the running kernel speaks, found by asking it (needs root). Protocol 7.minor; -errno. */
 int protocol_kernel_minor(void);

@@ -10,6 +10,7 @@
 
 #include "abi.h"
 #include "file.h"
+#include "message.h"
 #include "mount.h"
 #include "ops.h"
 #include "policy/log.h"
@@ -183,7 +184,7 @@ bool worker_decode(struct worker *worker, struct slot *slot, const struct messag
 		reply(request, -EIO, NULL, 0);
 		return false;
 	}
-	log_trace("%s: node %lu, request %lu, %u bytes", protocol_opcode(opcode),
+	log_trace("%s: node %lu, request %lu, %u bytes", message_opcode(opcode),
 		  (unsigned long)message->header->nodeid, (unsigned long)unique,
 		  message->header->len);
 	switch (opcode) {

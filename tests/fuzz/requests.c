@@ -206,7 +206,7 @@ static int handle_offset(unsigned opcode)
 	case FUSE_LSEEK:
 	case FUSE_IOCTL:
 	case FUSE_COPY_FILE_RANGE:
-	case OP_COPY_FILE_RANGE_64:
+	case FUSE_COPY_FILE_RANGE_64:
 	case FUSE_READDIR:
 	case FUSE_READDIRPLUS:
 	case FUSE_RELEASEDIR:
@@ -253,7 +253,7 @@ static void correct(const struct step *step, unsigned opcode, char *body, size_t
 	if (!(step->flags & STEP_WILD_HANDLE)) {
 		if (at >= 0)
 			put(body, length, at, &handle, sizeof(handle));
-		if (opcode == FUSE_COPY_FILE_RANGE || opcode == OP_COPY_FILE_RANGE_64) {
+		if (opcode == FUSE_COPY_FILE_RANGE || opcode == FUSE_COPY_FILE_RANGE_64) {
 			put(body, length, 24, &handle, sizeof(handle));
 			put(body, length, 16, &nodes[step->handle % nnodes], sizeof(handle));
 		}
