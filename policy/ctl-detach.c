@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "ctl.h"
 #include "util.h"
@@ -14,14 +13,12 @@
  * probing is such a user, but soon gone. */
 static bool wait_gone(const char *device)
 {
-	struct timespec tick = {0, 20000000};
-
 	for (int i = 0; i < 100; i++) {
 		_cleanup_free_ char *backing = loop_sysfs(device, "loop/backing_file");
 
 		if (!backing)
 			return true;
-		nanosleep(&tick, NULL);
+		ctl_sleep(0.02);
 	}
 	return false;
 }

@@ -43,11 +43,9 @@ static int get_all(const char *path)
 static int get_one(const char *path, const char *key)
 {
 	_cleanup_free_ char *value = NULL, *from = NULL;
-	char xattr[64];
 
-	snprintf(xattr, sizeof(xattr), XATTR_PREFIX "%s", key);
 	if (settings_key(key) < 0)
-		value = ctl_getxattr(path, xattr);
+		value = ctl_getxattr(path, key);
 	else
 		ctl_setting(path, key, &value, &from);
 	if (!value)

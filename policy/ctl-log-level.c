@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <string.h>
-#include <sys/xattr.h>
-
 #include "ctl.h"
 #include "log.h"
-#include "settings.h"
 #include "util.h"
-
-#define XATTR XATTR_PREFIX "log-level"
 
 static int show(const char *root)
 {
-	_cleanup_free_ char *level = ctl_getxattr(root, XATTR);
+	_cleanup_free_ char *level = ctl_getxattr(root, "log-level");
 
 	if (!level)
 		return ctl_xattr_trouble(root, "log-level");
@@ -24,12 +18,13 @@ static int show(const char *root)
 
 static int change(const char *root, const char *level)
 {
+	int status;
+
 	if (log_level_parse(level) < 0)
 		return ctl_trouble(
 			"bad log level \"%s\", good ones: error warning info debug trace", level);
-	if (setxattr(root, XATTR, level, strlen(level), 0) < 0)
-		return ctl_xattr_trouble(root, "log-level");
-	return ctl_json ? show(root) : 0;
+	status = ctl_setxattr(root, "log-level", level);
+	return !status && ctl_json ? show(root) : status;
 }
 
 int ctl_log_level(int argc, char **argv)

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "ctl.h"
 #include "field.h"
-#include "settings.h"
+#include "log.h"
 #include "util.h"
-
-static void make_printable(char *text)
-{
-	for (; *text; text++)
-		if (iscntrl((unsigned char)*text))
-			*text = '?';
-}
 
 /* "KEY=VALUE KEY=VALUE ..." */
 static void parse(char *text, bool printable, struct record *record)
@@ -50,15 +41,15 @@ static size_t lines_of(const char *text)
 /* All pages of the status (fuse/status.h) in one. */
 static char *fetch(const char *mountpoint)
 {
-	char *text = ctl_getxattr(mountpoint, XATTR_PREFIX "status"), *more, *joined, name[64];
+	char *text = ctl_getxattr(mountpoint, "status"), *more, *joined, key[24];
 	unsigned next, before = 0;
 
 	while (text && (more = strstr(text, "\nmore next=")) &&
 	       sscanf(more, "\nmore next=%u", &next) == 1 && next > before) {
 		_cleanup_free_ char *page = NULL;
 
-		snprintf(name, sizeof(name), XATTR_PREFIX "status.%u", next);
-		page = ctl_getxattr(mountpoint, name);
+		snprintf(key, sizeof(key), "status.%u", next);
+		page = ctl_getxattr(mountpoint, key);
 		before = next;
 		*more = '\0';
 		if (!page || asprintf(&joined, "%s\n%s", text, page) < 0)
@@ -71,7 +62,6 @@ static char *fetch(const char *mountpoint)
 
 void snapshot_take(const char *mountpoint, bool printable, struct snapshot *snap)
 {
-	struct timespec now;
 	char *line, *save;
 
 	*snap = (struct snapshot){.text = fetch(mountpoint)};
@@ -79,8 +69,7 @@ void snapshot_take(const char *mountpoint, bool printable, struct snapshot *snap
 		snap->error = errno;
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	snap->time = now.tv_sec + now.tv_nsec / 1e9;
+	snap->time = ctl_now();
 	snap->image = calloc(lines_of(snap->text), sizeof(*snap->image));
 	if (!snap->image) {
 		snapshot_free(snap);

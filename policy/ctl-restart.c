@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/xattr.h>
-#include <time.h>
 
 #include "ctl.h"
 #include "settings.h"
@@ -32,18 +31,17 @@ static int refused(const char *point)
 
 static int restart(const char *point)
 {
-	const struct timespec pause = {.tv_nsec = 10000000};
 	int error;
 	double before = lives(point, &error);
-	time_t end = time(NULL) + PATIENCE_SECONDS;
+	double end = ctl_now() + PATIENCE_SECONDS;
 
 	if (!error && setxattr(point, XATTR_PREFIX "restart", "1", 1, 0) < 0)
 		return refused(point);
 	/* The old one answers until it has handed over. */
 	while (!error && lives(point, &error) == before && !error) {
-		if (time(NULL) > end)
+		if (ctl_now() > end)
 			return ctl_trouble("%s: restart: no successor so far", point);
-		nanosleep(&pause, NULL);
+		ctl_sleep(0.01);
 	}
 	return error ? ctl_trouble("%s: %s", point, strerror(error)) : 0;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <string.h>
-#include <sys/xattr.h>
 
 #include "ctl.h"
 #include "settings.h"
@@ -22,7 +21,6 @@ int ctl_set(int argc, char **argv)
 	_cleanup_free_ char **value = calloc(argc, sizeof(*value));
 	struct settings_error err;
 	struct settings scratch;
-	char xattr[64];
 
 	if (argc < 3 || !value)
 		return EXIT_USAGE;
@@ -34,11 +32,9 @@ int ctl_set(int argc, char **argv)
 		if (settings_set_named(&scratch, argv[i], value[i], FROM_FILE, &err) < 0)
 			return ctl_trouble("%s", err.text);
 	}
-	for (int i = 2; i < argc; i++) {
-		snprintf(xattr, sizeof(xattr), XATTR_PREFIX "%s", argv[i]);
-		if (setxattr(argv[1], xattr, value[i], strlen(value[i]), 0) < 0)
-			return ctl_xattr_trouble(argv[1], argv[i]);
-	}
+	for (int i = 2; i < argc; i++)
+		if (ctl_setxattr(argv[1], argv[i], value[i]))
+			return EXIT_TROUBLE;
 	if (ctl_json) {
 		fputs("{", stdout);
 		for (int i = 2; i < argc; i++)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <string.h>
-#include <time.h>
 
 #include "ctl.h"
 #include "util.h"
@@ -75,13 +74,6 @@ static void json_mount(const struct ctl_mount *mount, const struct snapshot *bef
 	printf("]}");
 }
 
-static void sleep_for(double seconds)
-{
-	struct timespec ts = {(time_t)seconds, (seconds - (time_t)seconds) * 1e9};
-
-	nanosleep(&ts, NULL);
-}
-
 static void take_all(const struct ctl_mount *mounts, struct snapshot *snap)
 {
 	for (int i = 0; mounts[i].point; i++)
@@ -124,7 +116,7 @@ int status_show(char **paths, double seconds, bool clear)
 	after = calloc(n + 1, sizeof(*after));
 	if (before && after) {
 		take_all(mounts, before);
-		sleep_for(seconds);
+		ctl_sleep(seconds);
 		take_all(mounts, after);
 		printf(clear ? "\033[H\033[2J" : "");
 		status = print_all(mounts, before, after);

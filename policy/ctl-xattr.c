@@ -8,15 +8,23 @@
 #include "settings.h"
 #include "util.h"
 
-char *ctl_getxattr(const char *path, const char *xattr)
+#define NAME_SIZE 64
+
+static const char *name_of(const char *key, char name[NAME_SIZE])
+{
+	snprintf(name, NAME_SIZE, XATTR_PREFIX "%s", key);
+	return name;
+}
+
+char *ctl_getxattr(const char *path, const char *key)
 {
 	size_t size = XATTR_SIZE_MAX;
-	char *buf = malloc(size + 1), *fit;
+	char *buf = malloc(size + 1), *fit, name[NAME_SIZE];
 	ssize_t n;
 
 	if (!buf)
 		return NULL;
-	n = getxattr(path, xattr, buf, size);
+	n = getxattr(path, name_of(key, name), buf, size);
 	if (n < 0) {
 		int saved = errno;
 
@@ -38,6 +46,15 @@ int ctl_xattr_trouble(const char *path, const char *key)
 	return ctl_trouble("%s: %s: %s", path, key, strerror(errno));
 }
 
+int ctl_setxattr(const char *path, const char *key, const char *value)
+{
+	char name[NAME_SIZE];
+	int rc = value ? setxattr(path, name_of(key, name), value, strlen(value), 0)
+		       : removexattr(path, name_of(key, name));
+
+	return rc < 0 ? ctl_xattr_trouble(path, key) : 0;
+}
+
 /* In "cache=none (auto: xfs) checksum=xxh3 (directory)". */
 static bool find_effective(const char *effective, const char *key, char **value, char **from)
 {
@@ -53,8 +70,8 @@ static bool find_effective(const char *effective, const char *key, char **value,
 
 bool ctl_setting(const char *path, const char *key, char **value, char **from)
 {
-	_cleanup_free_ char *effective = ctl_getxattr(path, XATTR_PREFIX "effective");
-	char xattr[64], buf[SETTINGS_VALUE_MAX];
+	_cleanup_free_ char *effective = ctl_getxattr(path, "effective");
+	char buf[SETTINGS_VALUE_MAX];
 
 	if (effective) {
 		if (!find_effective(effective, key, value, from)) {
@@ -62,8 +79,7 @@ bool ctl_setting(const char *path, const char *key, char **value, char **from)
 			*from = strdup("default");
 		}
 	} else {
-		snprintf(xattr, sizeof(xattr), XATTR_PREFIX "%s", key);
-		*value = ctl_getxattr(path, xattr);
+		*value = ctl_getxattr(path, key);
 		*from = strdup("file");
 	}
 	return *value && *from;

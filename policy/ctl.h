@@ -34,10 +34,14 @@ int ctl_trouble(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* ===== ctl-xattr.c ===== */
 
-/* The value, terminated, to be freed; NULL and errno. PATH's symlinks are followed. */
-char *ctl_getxattr(const char *path, const char *xattr);
+/* What user.bouncefs.KEY of PATH, whose symlinks are followed, is, terminated, to be freed; NULL
+ * and errno. */
+char *ctl_getxattr(const char *path, const char *key);
 
-/* The message for a setxattr or removexattr that failed with errno; returns EXIT_TROUBLE. */
+/* VALUE NULL: removes it. Returns an exit status, and says what was in the way. */
+int ctl_setxattr(const char *path, const char *key, const char *value);
+
+/* The message for an xattr call that failed with errno; returns EXIT_TROUBLE. */
 int ctl_xattr_trouble(const char *path, const char *key);
 
 /*

@@ -116,8 +116,7 @@ static void write_journal(int level, const struct log_where *where, const char *
 }
 #endif
 
-/* Names and values come from anybody: they must not make lines of their own. */
-static void make_printable(char *text)
+void make_printable(char *text)
 {
 	for (char *c = text; *c; c++)
 		if (iscntrl((unsigned char)*c))

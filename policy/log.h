@@ -41,6 +41,10 @@ const char *log_level_name(int level);
  * threads, not for signal handlers. */
 void log_level_step(int step);
 
+/* Names and values come from anybody: they must not make lines of their own, or steer a terminal.
+ */
+void make_printable(char *text);
+
 /* Why there is no mount: one line for who started us. */
 void log_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
