@@ -21,8 +21,6 @@ def server(*command):
     """A daemon that shows {source} at {mountpoint}."""
     def serve(rig, source, mountpoint):
         words = [word.format(source=source, mountpoint=mountpoint) for word in command]
-        if not shutil.which(words[0]):
-            raise RuntimeError(f"{words[0]}: not found")
         return rig.daemon(words, mountpoint), mountpoint / "a.img"
     return serve
 
@@ -86,6 +84,7 @@ class System:
     ours: bool = False         # all data written is copied into its memory
     uring: bool = False        # and not by read(2)
     read_only: bool = False
+    needs: str = ""            # a program
     data_cow: bool = True      # Btrfs: False is an image without checksums
     # once it runs:
     process: typing.Any = None
@@ -97,6 +96,8 @@ class System:
         return not (self.read_only and column.writes)
 
     def start(self, rig, pool, size):
+        if self.needs and not shutil.which(self.needs):
+            raise RuntimeError(f"{self.needs}: not found")
         source, mountpoint = pool / self.name, rig.directory(f"mnt.{pool.name}", self.name)
         source.mkdir()
         if not self.data_cow:
@@ -116,8 +117,8 @@ SYSTEMS = [
            ours=True),
     System("bouncefs-ro", "bouncefs, ro,passthrough=ro", bouncefs("ro,passthrough=ro"), read_only=True),
     System("bindfs", "bindfs", server("bindfs", "-f", "--multithreaded", "--forward-odirect=4096", "{source}", "{mountpoint}"),
-           peer=True),
-    System("qemu", "qemu-storage-daemon", qemu, peer=True),
+           peer=True, needs="bindfs"),
+    System("qemu", "qemu-storage-daemon", qemu, peer=True, needs="qemu-storage-daemon"),
     # libfuse's buffers are not aligned: with O_DIRECT they answer EINVAL to writes
     System("passthrough_ll", "passthrough_ll, cached below",
            example("passthrough_ll", "-o", "source={source},cache=never,clone_fd"), peer=True, o_direct=False),
@@ -125,10 +126,10 @@ SYSTEMS = [
            peer=True, o_direct=False),
     System("passthrough_hp", "passthrough_hp",
            server("passthrough_hp", "--foreground", "--nopassthrough", "--direct-io", "--clone-fd", "{source}", "{mountpoint}"),
-           peer=True),
-    System("passthrough_hp-uring", "passthrough_hp, io_uring", hp_uring, peer=True, uring=True),
+           peer=True, needs="passthrough_hp"),
+    System("passthrough_hp-uring", "passthrough_hp, io_uring", hp_uring, peer=True, uring=True, needs="passthrough_hp"),
     System("passthrough_hp-kernel", "passthrough_hp, kernel passthrough",
-           server("passthrough_hp", "--foreground", "--clone-fd", "{source}", "{mountpoint}")),
+           server("passthrough_hp", "--foreground", "--clone-fd", "{source}", "{mountpoint}"), needs="passthrough_hp"),
 ]
 
 BTRFS = [
