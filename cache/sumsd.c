@@ -692,10 +692,21 @@ void sumsd_clear(struct sum_file *file)
 	call(file, clear, 0, 0, NULL);
 }
 
+/* Where the file is, for the case that it moves. What messages call it may be a name that it had once. */
+static void note_path(struct sum_file *file, const struct stat *st)
+{
+	char buf[PATH_MAX];
+	const char *path = name_of(file, buf);
+	struct stat there;
+
+	if (fstatat(file->sums->config->root_fd, path, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    there.st_ino == st->st_ino && there.st_dev == st->st_dev)
+		snprintf(file->sidecar.header.path, sizeof(file->sidecar.header.path), "%s", path);
+}
+
 static int write_clean_header(struct sum_file *file)
 {
 	struct sidecar_header *h = &file->sidecar.header;
-	char path[PATH_MAX];
 	struct stat st;
 	int rc;
 
@@ -705,7 +716,7 @@ static int write_clean_header(struct sum_file *file)
 	h->size = st.st_size;
 	h->mtime = st.st_mtim.tv_sec;
 	h->mtime_nsec = st.st_mtim.tv_nsec;
-	snprintf(h->path, sizeof(h->path), "%s", name_of(file, path));
+	note_path(file, &st);
 	rc = sidecar_write_header(&file->sidecar);
 	if (rc == 0 && fdatasync(file->sidecar.fd) < 0)
 		rc = -errno;

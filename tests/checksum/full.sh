@@ -9,13 +9,13 @@ log=$TMP/bouncefs.log
 x() { xfs_io -d "$@" >/dev/null; }
 
 note "a full disk"
-POOL_SIZE=400M pool ext4
-truncate -s 60M "$POOL/a.img"
-fallocate -l 60M "$POOL/b.img"
+POOL_SIZE=150M pool ext4
+truncate -s 24M "$POOL/a.img"
+fallocate -l 24M "$POOL/b.img"
 bounce "$POOL" "$MNT" checksum=xxh3
 x -c "pwrite -q -b 1M 0 10M" "$MNT/a.img"
 head -c 1000M /dev/zero >"$POOL/filler" 2>/dev/null || true
-x -c "pwrite -q -b 1M -S 3 0 60M" "$MNT/b.img"
+x -c "pwrite -q -b 1M -S 3 0 24M" "$MNT/b.img"
 cmp "$MNT/b.img" "$POOL/b.img"
 x -c "pwrite -q -b 1M -S 4 0 10M" "$MNT/a.img"
 cmp "$MNT/a.img" "$POOL/a.img"
@@ -30,7 +30,7 @@ for f in a b; do
 	exec 3<&-
 	scrubbed 0 "$MNT/$f.img"
 done
-flip "$POOL/b.img" 30000000 >/dev/null
+flip "$POOL/b.img" 20000000 >/dev/null
 scrubbed 1 "$MNT/b.img"
 is "alarms" "$(grep -c 'csum failed' "$log")" 1
 unbounce "$MNT"
