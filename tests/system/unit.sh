@@ -17,6 +17,11 @@ for unit in *; do
 	[ ! -s "$TMP/said" ] || { cat "$TMP/said"; die "$unit"; }
 done
 
+note "the mount unit of the README"
+sed -n '/^\[Unit\]/,/^```/{/^```/!p}' "$HOME_OF_UNITS/README.md" >var-lib-vms.mount
+grep -q '^Type=fuse.bouncefs' var-lib-vms.mount
+is "systemd-analyze verify" "$(systemd-analyze verify --man=no ./var-lib-vms.mount 2>&1)" ""
+
 note "protections"
 # of what the score is made of, those that are not set and count
 systemd-analyze security --offline=true --threshold=48 --json=short ./bouncefs@var-lib-vms.service >"$TMP/security" ||
