@@ -9,6 +9,7 @@
 . "$TESTS/debian.sh"
 require mmdebstrap git
 
+# shellcheck disable=SC2034
 HERE=$TESTS/packaging
 
 # debian RELEASE DIRECTORY

@@ -9,7 +9,7 @@ mkdir "$TMP/units"
 cp "$BUILD"/contrib/*.service "$HOME_OF_UNITS"/*.timer "$TMP/units"
 # as if it were installed where it was built
 sed -i -E "s,[^ '=]*/s?bin/(bouncefs|bouncectl),$BUILD/\1,g" "$TMP"/units/*.service
-cd "$TMP/units"
+cd "$TMP/units" || exit
 for template in *@.*; do cp "$template" "${template%%@*}@var-lib-vms.${template##*.}"; done
 for unit in *; do
 	[[ $unit != *@.* ]] || continue
@@ -39,6 +39,7 @@ done
 
 note "the metrics' command"
 mkdir "$TMP/textfile"
+# shellcheck disable=SC2016 # the unit's
 command=$(sed -n "s|^ExecStart=/bin/sh -c '\(.*\)'\$|\1|p" bouncefs-metrics.service | sed 's/\$\$/$/g')
 DIRECTORY=$TMP/textfile sh -c "$command"
 is "files" "$(ls -A "$TMP/textfile")" bouncefs.prom
