@@ -46,7 +46,8 @@ image, = [i for i in mount["images"] if i["path"] == "a.img"]
 assert mount["mountpoint"] == "'"$MNT"'" and mount["source"] == "'"$POOL"'", mount
 assert mount["log-level"] == "info" and mount["open-images"] == 2, mount
 assert image["cache"] == "writeback" and image["block-size"] == 4096, image
-assert 200 < image["iops"] < 800 and 0.8 < image["mb-per-second"] < 3.3, image
+assert 20 < image["iops"] < 800, image # of 500, on a busy machine fewer
+assert abs(image["mb-per-second"] - image["iops"] * 4096 / 1e6) < 0.01, image
 assert image["writes"] > 0 and image["errors"] == 0, image
 assert all(i["path"] in ("a.img", "a dir/b.img") for i in mount["images"]), mount'
 wait $load
