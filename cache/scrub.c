@@ -17,15 +17,19 @@
 #define CHUNK_BLOCKS (SCRUB_CHUNK / BLOCK)
 
 /* Whoever asks wants to show progress, and may be interrupted. */
-#define STEP_SECONDS 0.25
+#define STEP_TIME 250000000ull /* ns */
+
+/* As long as there are requests, a thread pauses for so many times as long as it has read. */
+#define PAUSES 3
 
 /* The step that several threads are at. */
 struct scrub {
+	const struct image_table *table;
 	struct image *image;
 	struct scrub_step *step;
 	int fd;
 	bool direct;
-	double deadline;
+	uint64_t deadline;
 
 	pthread_mutex_t lock; /* of what follows, and of the step */
 	uint64_t work_end;    /* from step->position to here there is something to read */
@@ -41,12 +45,13 @@ struct chunk {
 	bool unreadable[CHUNK_BLOCKS], wrong[CHUNK_BLOCKS];
 };
 
-static double now(void)
+/* Nanoseconds, as lanes count them. */
+static uint64_t now(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 /* ===== what there is to read ===== */
@@ -258,6 +263,24 @@ static void scrub_chunk(struct scrub *s, struct chunk *chunk)
 
 /* ===== threads ===== */
 
+/* Whether there was a request since THEN. Not all disks heed priorities. */
+static bool guests_active(const struct scrub *s, uint64_t then)
+{
+	for (unsigned i = 0; i < s->table->nlanes; i++)
+		if (__atomic_load_n(&s->table->lanes[i].now, __ATOMIC_RELAXED) > then)
+			return true;
+	return false;
+}
+
+static void stand_back(const struct scrub *s, uint64_t since)
+{
+	uint64_t pause = (now() - since) * PAUSES;
+	struct timespec ts = {pause / 1000000000, pause % 1000000000};
+
+	if (guests_active(s, since))
+		nanosleep(&ts, NULL);
+}
+
 static void *work(void *arg)
 {
 	struct scrub *s = arg;
@@ -269,8 +292,12 @@ static void *work(void *arg)
 	chunk.data = aligned_alloc(BLOCK, SCRUB_CHUNK);
 	if (!chunk.data)
 		fail(s, -ENOMEM);
-	while (next_chunk(s, &chunk))
+	while (next_chunk(s, &chunk)) {
+		uint64_t began = now();
+
 		scrub_chunk(s, &chunk);
+		stand_back(s, began);
+	}
 	free(chunk.data);
 	return NULL;
 }
@@ -293,14 +320,16 @@ static void sort(struct scrub_step *step)
 		add_range(step, step->bad[i].offset, step->bad[i].length, step->bad[i].reason);
 }
 
-int scrub_do(struct image *image, int fd, bool direct, struct scrub_step *step)
+int scrub_do(const struct image_table *table, struct image *image, int fd, bool direct,
+	     struct scrub_step *step)
 {
 	struct scrub s = {
+		.table = table,
 		.image = image,
 		.step = step,
 		.fd = fd,
 		.direct = direct,
-		.deadline = now() + STEP_SECONDS,
+		.deadline = now() + STEP_TIME,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	pthread_t threads[SCRUB_THREADS];

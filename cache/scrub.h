@@ -14,9 +14,11 @@
 #define SCRUB_THREADS 2
 
 /*
- * For threads that may sleep: does STEP, with threads of its own that have the lowest priority. FD
- * is open for reading, with O_DIRECT if DIRECT (else what was read is dropped from the page cache).
- * A step ends early after a while or when there is no room for more bad ranges. -errno if it cannot
- * be done at all; what cannot be read is a bad range.
+ * For threads that may sleep: does STEP, with threads of its own that have the lowest priority, and
+ * stand back while TABLE's images have requests. FD is IMAGE, open for reading, with O_DIRECT if
+ * DIRECT (else what was read is dropped from the page cache). A step ends early after a while or
+ * when there is no room for more bad ranges. -errno if it cannot be done at all; what cannot be
+ * read is a bad range.
  */
-int scrub_do(struct image *image, int fd, bool direct, struct scrub_step *step);
+int scrub_do(const struct image_table *table, struct image *image, int fd, bool direct,
+	     struct scrub_step *step);

@@ -22,23 +22,23 @@ static int open_again(const struct image *image, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-static int scrub(struct image *image, struct scrub_step *step)
+static int scrub(struct mount *mount, struct image *image, struct scrub_step *step)
 {
 	_cleanup_close_ int fd = open_again(image, O_DIRECT);
 	bool direct = fd >= 0;
 
 	if (fd == -EINVAL)
 		fd = open_again(image, 0);
-	return fd < 0 ? fd : scrub_do(image, fd, direct, step);
+	return fd < 0 ? fd : scrub_do(&mount->images, image, fd, direct, step);
 }
 
-static int scrub_if_few(struct image *image, struct scrub_step *step)
+static int scrub_if_few(struct mount *mount, struct image *image, struct scrub_step *step)
 {
 	static _Atomic int scrubs;
 	int rc = -EAGAIN;
 
 	if (atomic_fetch_add(&scrubs, 1) < SCRUBS_MAX)
-		rc = scrub(image, step);
+		rc = scrub(mount, image, step);
 	atomic_fetch_sub(&scrubs, 1);
 	return rc;
 }
@@ -117,7 +117,7 @@ int command_run(struct mount *mount, uid_t uid, uint64_t fh, unsigned cmd, void 
 		return -ENOTTY;
 	switch (cmd) {
 	case IOC_SCRUB:
-		return scrub_if_few(image, arg);
+		return scrub_if_few(mount, image, arg);
 	case IOC_CHECKSUM_STATE:
 		return state(image, arg);
 	case IOC_CHECKSUM_ERRORS:

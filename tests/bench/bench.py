@@ -22,7 +22,7 @@ import systems
 import targets
 from rig import MIB, Rig
 
-EXTRAS = ["four_images", "metadata_cost", "memory"]
+EXTRAS = ["four_images", "metadata_cost", "memory", "scrub"]
 
 
 def arguments():
@@ -133,6 +133,10 @@ def main_table(args, result):
         running, missing = start(rig, pool, chosen, args.size * MIB)
         main = result["tables"]["main"] = table(args.filesystem, running, missing, columns, args)
         check_stable(main, running, pool)
+        summed = [system for system in running if system.name == "bouncefs-xxh3"]
+        if summed and "scrub" in args.extras:
+            progress("scrub")
+            result["scrub"] = extra.scrub(summed[0], args.rounds)
         pair = [system for system in running if system.name in ("loop", "bouncefs")]
         if len(pair) == 2:
             if "four_images" in args.extras:
@@ -165,7 +169,8 @@ def judge(result):
     # who leaves writes in the page cache does less
     peers = [name for name, system in main["systems"].items()
              if system["rival"] and system.get("stored", "").startswith("old")]
-    return list(targets.verdicts({**result, "ratio": main["ratio"], "stable_peers": peers}))
+    btrfs = result["tables"].get("btrfs", {}).get("ratio", {})
+    return list(targets.verdicts({**result, "ratio": main["ratio"], "btrfs": btrfs, "stable_peers": peers}))
 
 
 def main():

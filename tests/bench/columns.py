@@ -36,6 +36,7 @@ COLUMNS = [
     Column("write-4k-32", "rand write 4k QD32", "randwrite", "4k", 32),
     Column("read-1m-8", "read 1M QD8", "read", "1M", 8),
     Column("write-1m-8", "write 1M QD8", "write", "1M", 8),
+    Column("fsync-4k-1", "4k write + fsync QD1", "randwrite", "4k", 1, ("--fsync=1",)),
 ]
 BTRFS = [
     Column("write-4k-32", "rand write 4k QD32", "randwrite", "4k", 32),

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What one fio on one image does not show."""
 import contextlib
+import json
 import pathlib
 import statistics
 import subprocess
 import threading
 import time
 
-from columns import Column, fio
-from rig import MIB, image, processes
+from columns import Column, fio, forget
+from rig import MIB, image, processes, run
+from systems import BOUNCECTL
 
 QD8 = [Column("read", "4 images, rand read 4k QD8 each", "randread", "4k", 8),
        Column("write", "4 images, rand write 4k QD8 each", "randwrite", "4k", 8)]
@@ -99,3 +101,18 @@ def metadata_cost(systems, rounds, seconds):
                 lost[system.name].append(100 * (1 - beset / alone))
         results[column.name] = {name: statistics.median(runs) for name, runs in lost.items()}
     return results
+
+
+def scrub(system, rounds):
+    """MB/s of a scrub, compared with checksums, and of dd on the file below, in turns; medians."""
+    speeds = {"scrub": [], "dd": []}
+    for _ in range(rounds):
+        forget(system.below / "a.img")
+        told = json.loads(run(BOUNCECTL, "--json", "scrub", str(system.above / "a.img")))
+        if told["bad"] or not told["checksums"]:
+            raise AssertionError(f"{system.name}: {told}")
+        speeds["scrub"].append(told["read"] / told["seconds"] / 1e6)
+        begin = time.monotonic()
+        run("dd", f"if={system.below / 'a.img'}", "of=/dev/null", "bs=1M", "iflag=direct", "status=none")
+        speeds["dd"].append(told["size"] / (time.monotonic() - begin) / 1e6)
+    return {name: statistics.median(values) for name, values in speeds.items()}

@@ -43,6 +43,14 @@ def targets(result):
     for way in "read", "write":
         yield f"p99 at QD1, {way} / bare", of("bouncefs", f"{way}-4k-1", "p99_us"), "<=", 1.5
         yield f"CPU a request at QD32, {way} / bare", of("bouncefs", f"{way}-4k-32", "cpu_us"), "<=", 2.0
+    for column, limit in (("read-4k-32", 0.9), ("write-4k-32", 0.9), ("read-1m-8", 0.9), ("write-1m-8", 0.9),
+                          ("read-4k-1", 0.85), ("write-4k-1", 0.85), ("fsync-4k-1", 0.5)):
+        yield f"{column}: checksum=xxh3 / without", over("bouncefs-xxh3", "bouncefs", column), ">=", limit
+    for column, limit in ("write-4k-32", 3), ("write-64k-8", 4), ("write-1m-8", 5):
+        one = result["btrfs"].get("bouncefs-nodatacow-xxh3", {}).get(column, {}).get("value")
+        yield f"{column}: xxh3 over nodatacow / bare Btrfs", one, ">=", limit
+    scrub = result.get("scrub")
+    yield "scrub / dd iflag=direct bs=1M", scrub and scrub["scrub"] / scrub["dd"], ">=", 0.8
     for when, limit in ("idle", 30), ("load", 96), ("after", 48):
         yield f"memory (MiB), {when}", memory.get(when), "<", limit
     for way, systems in lost.items() or [("read", None), ("write", None)]:
