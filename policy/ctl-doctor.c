@@ -216,7 +216,8 @@ static void examine_image(const struct ctl_mount *mount, const struct record *r)
 		find(PROBLEM, name, "see the log, the kernel's too, and look after the disk",
 		     "%s requests failed since it was opened", record_get(r, "errors"));
 	if (record_number(r, "checksum-errors") > 0)
-		find(PROBLEM, name, "bouncectl checksum list FILE, and restore it from a backup",
+		find(PROBLEM, name,
+		     "bouncectl checksum list-errors FILE; repair FILE --from a good copy",
 		     "%s blocks do not match their checksums", record_get(r, "checksum-errors"));
 	examine_mode(name, r);
 }

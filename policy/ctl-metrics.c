@@ -35,6 +35,8 @@ static const struct metric of_image[] = {
 	 "Requests that failed since it was opened."},
 	{"dirty", "bouncefs_image_dirty_bytes", "gauge",
 	 "Bytes in the page cache that are not on the disk yet."},
+	{"checksum-to-do", "bouncefs_image_checksum_to_do_bytes", "gauge",
+	 "Bytes that are still to be hashed."},
 	{"checksum-errors", "bouncefs_image_checksum_errors", "gauge",
 	 "Blocks that are known not to match their checksums."},
 };

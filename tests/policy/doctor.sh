@@ -80,6 +80,18 @@ doctor 1
 finds "problem $MNT: $TMP/policy:1:"
 echo "[v*]" >"$TMP/policy"
 
+note "blocks that do not match their checksums"
+"$CTL" set "$MNT/a/b.img" checksum=xxh3
+dd if=/dev/urandom of="$MNT/a/b.img" bs=64k count=16 conv=notrunc,fsync status=none
+hold_open "$MNT/a/b.img"
+doctor 0
+dd if=/dev/zero of="$POOL/a/b.img" bs=4k count=1 seek=3 conv=notrunc,fsync status=none
+! dd if="$MNT/a/b.img" of=/dev/null bs=64k iflag=direct status=none 2>/dev/null || die "damage was not seen"
+doctor 1
+finds "problem $MNT/a/b.img: 1 blocks do not match their checksums"
+let_go
+"$CTL" set "$MNT/a/b.img" checksum=off
+
 note "it survived a death"
 pkill -KILL -n -x bouncefs
 within 10 stat "$MNT/a/a.img" >/dev/null
