@@ -27,6 +27,7 @@ MNT=$TMP/mnt
 mkdir "$MNT"
 export ASAN_OPTIONS="log_path=$TMP/sanitizer" LSAN_OPTIONS="log_path=$TMP/sanitizer"
 export TSAN_OPTIONS="log_path=$TMP/sanitizer"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}log_path=$TMP/sanitizer"
 
 # --- verdicts -----------------------------------------------------------------------------------
 

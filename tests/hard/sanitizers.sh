@@ -1,0 +1,28 @@
+#!/bin/bash
+# The daemon with the address and the undefined behaviour sanitizer in a core of the other tests: real mounts,
+# every error, switches of modes, deaths and take-overs. SANITIZE=thread: with the thread sanitizer.
+# timeout: 1200
+. "${0%/*}/lib.sh"
+
+core=(system/errors-write system/errors-writeback system/lifecycle-signals system/matrix-unaligned
+	system/semantics-submounts policy/settings policy/sticky-errors policy/zeroes survive/restart
+	survive/unlinked survive/fsync-error hard/quota)
+case ${SANITIZE:-address} in
+address) kind=address,undefined build=$BUILD-asan ;;
+thread) kind=thread build=$BUILD-tsan core+=(survive/kill survive/switch policy/switch-xfs hard/stores) ;;
+*) die "SANITIZE=address or thread" ;;
+esac
+
+[ -f "$build/build.ninja" ] || meson setup "$build" -Db_sanitize=$kind -Db_lundef=false >/dev/null
+ninja -C "$build" bouncefs >"$TMP/make" || { cat "$TMP/make"; die "build failed"; }
+
+# What a daemon's sanitizer finds is in a file of its test's (../lib.sh), and makes it fail. (It is asked for
+# leaks in lifecycle-leaks.) The thread sanitizer needs addresses that a randomised layout may take.
+export BOUNCEFS=$TMP/bouncefs-sanitized
+cat >"$BOUNCEFS" <<-EOF
+	#!/bin/sh
+	export ASAN_OPTIONS="\$ASAN_OPTIONS:detect_leaks=0" UBSAN_OPTIONS="\$UBSAN_OPTIONS:halt_on_error=0"
+	exec setarch -R "$build/bouncefs" "\$@"
+EOF
+chmod +x "$BOUNCEFS"
+CI=false "$TESTS/run" "${core[@]}"
