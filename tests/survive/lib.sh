@@ -43,10 +43,10 @@ kill_worker()
 	tally deaths 1
 }
 
-# slay DEATHS GAP SIGNAL...: sets DEATHS
+# slay DEATHS GAP SIGNAL...: sets DEATHS. SLOWER=N: for daemons that take N times longer to start.
 slay()
 {
-	local deaths=$1 gap=$2 s numbers=()
+	local deaths=$1 gap=$(($2 * ${SLOWER:-1})) s numbers=()
 	shift 2
 	for s; do numbers+=("$(kill -l "$s")"); done
 	DEATHS=$("$TOOLS/slay" "$KEEPER" "$deaths" "$gap" "${numbers[@]}") ||
