@@ -227,8 +227,12 @@ int lane_enable(struct lane *lane)
 
 void lane_disable(struct lane *lane)
 {
+	int none = -1;
+
 	lane->attended = false;
 	work_run_all(&lane->inbox); /* what was posted before it was false */
+	/* A ring takes its time to go, and the pool may be unmounted now. */
+	io_uring_register_files_update(&lane->ring, LANE_FILE_POOL, &none, 1);
 }
 
 void lane_fini(struct lane *lane)

@@ -46,9 +46,10 @@ struct lane {
 };
 
 /* The ring's fixed files: the device, the inbox's eventfd, the write end of the fence (a pipe that
- * reads as ended when no ring is left, and with the rings all their I/O), then two an image
+ * reads as ended when no ring is left, and with the rings all their I/O), the pool (which stays
+ * locked as long, should all of us be killed), then two an image
  * (direct, cached). */
-enum { LANE_FILE_DEVICE, LANE_FILE_WAKE, LANE_FILE_FENCE, LANE_FILE_IMAGES };
+enum { LANE_FILE_DEVICE, LANE_FILE_WAKE, LANE_FILE_FENCE, LANE_FILE_POOL, LANE_FILE_IMAGES };
 
 /* A lane with SLOTS bounce buffers, RESIDENT of them resident, and FILES fixed files. Only with
  * COMMANDS its ring takes IORING_OP_URING_CMD. -errno. */

@@ -104,7 +104,7 @@ static bool is_due(const struct sum_file *file, uint64_t region)
 /* Where the file goes on; false: there is nothing. */
 static bool next_due(struct sum_file *file, uint64_t *region)
 {
-	uint64_t regions = file->sidecar.header.groups * GROUP_REGIONS;
+	uint64_t regions = sidecar_regions(&file->sidecar);
 
 	for (int wrapped = 0; wrapped < 2; wrapped++) {
 		uint64_t r = sumsd_next_unclean(file, file->cursor);
@@ -167,7 +167,7 @@ static void do_region(struct sum_file *file, uint64_t region, char *data)
 
 static bool any_idle(struct sum_file *file)
 {
-	uint64_t regions = file->sidecar.header.groups * GROUP_REGIONS;
+	uint64_t regions = sidecar_regions(&file->sidecar);
 
 	for (uint64_t r = sumsd_next_unclean(file, 0); r < regions;
 	     r = sumsd_next_unclean(file, r + 1))

@@ -249,7 +249,7 @@ int sidecar_grow(struct sidecar *sidecar, uint64_t groups)
 		if (rc < 0)
 			return rc;
 	}
-	sidecar->header.groups = groups;
+	__atomic_store_n(&sidecar->header.groups, groups, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -318,7 +318,7 @@ int sidecar_read_sums(const struct sidecar *sidecar, uint64_t region, struct sum
 
 int64_t sidecar_next(const struct sidecar *sidecar, uint64_t region)
 {
-	uint64_t regions = sidecar->header.groups * GROUP_REGIONS;
+	uint64_t regions = sidecar_regions(sidecar);
 	off_t place;
 
 	while (region < regions) {
@@ -355,7 +355,7 @@ static int wipe(const struct sidecar *sidecar, uint64_t first, uint64_t end)
 
 int sidecar_punch(const struct sidecar *sidecar, uint64_t first, uint64_t end)
 {
-	end = MIN(end, sidecar->header.groups * GROUP_REGIONS);
+	end = MIN(end, sidecar_regions(sidecar));
 	while (first < end) {
 		uint64_t stop = MIN(end, (first / GROUP_REGIONS + 1) * GROUP_REGIONS);
 

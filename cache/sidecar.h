@@ -75,6 +75,12 @@ struct sidecar {
 	uint64_t *map_sequence;	      /* by group; the user's memory, zero at first */
 };
 
+/* What it has room for: may grow while others look. */
+static inline uint64_t sidecar_regions(const struct sidecar *sidecar)
+{
+	return __atomic_load_n(&sidecar->header.groups, __ATOMIC_RELAXED) * GROUP_REGIONS;
+}
+
 /* The name of the sidecar of the file that is open (O_PATH will do) as FD. -EOPNOTSUPP: it is on
  * another filesystem than ROOT_FD, or that has no handles. */
 int sidecar_name(int root_fd, int fd, char name[SIDECAR_NAME_MAX]);

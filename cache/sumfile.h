@@ -149,6 +149,15 @@ static inline bool is_listed(const struct sum_page *page, unsigned block)
 	return __atomic_load_n(&page->bad[block / 64], __ATOMIC_RELAXED) >> block % 64 & 1;
 }
 
+/* While others may be changing it. */
+static inline void sums_copy_page(struct sum_page *to, const struct sum_page *from)
+{
+	const uint64_t *word = (const uint64_t *)from;
+
+	for (unsigned i = 0; i < sizeof(*from) / sizeof(*word); i++)
+		((uint64_t *)to)[i] = __atomic_load_n(&word[i], __ATOMIC_RELAXED);
+}
+
 /* ===== sums.c ===== */
 
 uint64_t sum_of(const void *block);

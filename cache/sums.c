@@ -271,7 +271,7 @@ void sums_settle_failed(const struct sums_op *op, struct sum_intent *intent)
 
 void sums_set_idle(struct sum_file *file)
 {
-	uint64_t regions = file->sidecar.header.groups * GROUP_REGIONS;
+	uint64_t regions = sidecar_regions(&file->sidecar);
 
 	for (uint64_t r = sumsd_next_unclean(file, 0); r < regions;
 	     r = sumsd_next_unclean(file, r + 1)) {
@@ -331,7 +331,7 @@ static int peek(struct sum_file *file, uint64_t region, struct sum_page *page)
 	int rc = 0;
 
 	if (frame >= 0) {
-		memcpy(page, &file->sums->pages[frame], sizeof(*page));
+		sums_copy_page(page, &file->sums->pages[frame]);
 		sums_unpin(file->sums, frame);
 	} else {
 		rc = sidecar_read_sums(&file->sidecar, region, page);
@@ -414,7 +414,7 @@ static bool error_next(struct sum_file *file, uint64_t *offset, uint64_t *length
 
 	if (!file)
 		return false;
-	while (region_of(block) < file->sidecar.header.groups * GROUP_REGIONS &&
+	while (region_of(block) < sidecar_regions(&file->sidecar) &&
 	       add_listed(file, region_of(block), block, &start, &n))
 		block = (region_of(block) + 1) * REGION_BLOCKS;
 	*offset = start * SUM_BLOCK;
@@ -439,7 +439,7 @@ void sums_state(struct image *image, struct sums_state *state)
 	*state = (struct sums_state){.phase = SUMS_NONE};
 	if (!file)
 		return;
-	for (uint64_t g = 0; g < file->sidecar.header.groups; g++)
+	for (uint64_t g = 0; g < sidecar_regions(&file->sidecar) / GROUP_REGIONS; g++)
 		unclean += atomic_load(&file->unclean[g]);
 	state->to_hash = atomic_load(&file->unhashed) * REGION_BYTES;
 	state->phase = state->to_hash || atomic_load(&file->broken) ? SUMS_BUILDING : SUMS_COMPLETE;

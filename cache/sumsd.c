@@ -22,7 +22,7 @@ static const char *name_of(const struct sum_file *file, char path[PATH_MAX])
 
 static uint64_t regions_of(const struct sum_file *file)
 {
-	return file->sidecar.header.groups * GROUP_REGIONS;
+	return sidecar_regions(&file->sidecar);
 }
 
 /* ===== giving up ===== */
@@ -183,7 +183,7 @@ static int write_frame(struct sums *sums, unsigned number)
 
 	if (changes == atomic_load(&frame->written) || file->sidecar.readonly)
 		return 0;
-	memcpy(&page, &sums->pages[number], sizeof(page));
+	sums_copy_page(&page, &sums->pages[number]);
 	rc = sidecar_write_sums(&file->sidecar, atomic_load(&frame->region), &page);
 	if (rc == 0)
 		atomic_store(&frame->written, changes);
@@ -286,7 +286,7 @@ static void lose_sums(struct sum_file *file, uint64_t region, int error)
 static bool lists_any(const struct sum_page *page)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(page->bad); i++)
-		if (page->bad[i])
+		if (__atomic_load_n(&page->bad[i], __ATOMIC_RELAXED))
 			return true;
 	return false;
 }
@@ -548,7 +548,8 @@ static void zero_frame(struct sum_file *file, uint64_t region)
 	page = &file->sums->pages[number - 1];
 	for (unsigned i = 0; i < REGION_BLOCKS; i++)
 		store_sum(page, i, 0);
-	memset(page->bad, 0, sizeof(page->bad));
+	for (unsigned i = 0; i < ARRAY_SIZE(page->bad); i++)
+		__atomic_store_n(&page->bad[i], 0, __ATOMIC_RELAXED);
 	atomic_fetch_add(&file->sums->frames[number - 1].changes, 1);
 }
 

@@ -257,6 +257,8 @@ static int make_lanes(struct mount *mount)
 		if (rc == 0)
 			rc = lane_set_file(&mount->lanes[i], LANE_FILE_FENCE, fence);
 		if (rc == 0)
+			rc = lane_set_file(&mount->lanes[i], LANE_FILE_POOL, mount->root_fd);
+		if (rc == 0)
 			rc = worker_init(&mount->workers[i], mount, i, mount->clones[i]);
 	}
 	/* From now on only the rings hold it. */
