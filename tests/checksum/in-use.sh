@@ -35,6 +35,15 @@ note "$n scrubs: $(cat "$TMP/scrub")"
 [ $n -gt 1 ] || die "there was no time to scrub"
 is "page cache" "$(resident "$POOL/vm.img")" 0
 
+note "more scrubs than are done at a time"
+scrubs=()
+for i in {1..6}; do
+	"$CTL" scrub "$MNT/vm.img" 2>"$TMP/scrub.$i" &
+	scrubs+=($!)
+done
+for i in "${scrubs[@]}"; do wait "$i"; done
+is "whole ones" "$(cat "$TMP"/scrub.? | grep -c ': 128.0 MiB read in .*, checksums compared, 0 bad ranges')" 6
+
 note "deaths"
 load "$LOAD"
 deaths=0

@@ -31,15 +31,24 @@ like "sparse" "$(grep sparse.img "$TMP/scrub")" "*: 2.0 MiB read in *"
 like "all of it" "$(grep vm.img "$TMP/scrub")" "*: 64.0 MiB read in *"
 is "page cache" "$(resident "$POOL/vm.img")" 0
 
+# one with checksums, of which a block cannot be read and the ones beside it have rotten
+dd if=/dev/urandom of="$MNT/summed.img" bs=1M count=4 oflag=direct status=none
+"$CTL" checksum build "$MNT/summed.img"
+"$TOOLS/flip" "$STORE_BELOW/disk" "$POOL/summed.img" 4096 12288 16384 >/dev/null
+
 note "bad ones"
+unreadable summed.img 8192 4096
 unreadable vm.img 8192 512
 unreadable vm.img 12288 4096
 unreadable vm.img $((40 << 20)) 100000
 unreadable short.img 1000000 4
-scrubbed 1 "$MNT/vm.img" "$MNT/short.img" "$MNT/sparse.img"
+scrubbed 1 "$MNT/vm.img" "$MNT/short.img" "$MNT/sparse.img" "$MNT/summed.img"
 sed "s|^$MNT/||" "$TMP/ranges" >"$TMP/got"
 cat >"$TMP/expected" <<-EOF
 	short.img: 999424 4096 device error
+	summed.img: 4096 4096 checksum mismatch
+	summed.img: 8192 4096 device error
+	summed.img: 12288 8192 checksum mismatch
 	vm.img: 8192 8192 device error
 	vm.img: 41943040 102400 device error
 EOF
