@@ -81,7 +81,9 @@ static int read_twin(const struct sidecar *sidecar, uint64_t place, void *page)
 
 	for (int i = 0; i < 2; i++) {
 		rc[i] = read_page(sidecar, twin[i], place + i * SIDECAR_PAGE);
+		/* After the last sequence number no write would count any more. */
 		if (rc[i] == 0 && twin[i][0] == check_of(twin[i], 8, SIDECAR_PAGE) &&
+		    le64toh(twin[i][1]) <= INT64_MAX &&
 		    (best < 0 || le64toh(twin[i][1]) > le64toh(twin[best][1])))
 			best = i;
 	}
@@ -129,6 +131,7 @@ static int read_header(struct sidecar *sidecar)
 		return -EBADMSG;
 	if (h->version != SIDECAR_VERSION || h->block != SIDECAR_PAGE)
 		return -EPROTONOSUPPORT;
+	h->path[sizeof(h->path) - 1] = '\0';
 	if (fstat(sidecar->fd, &st) < 0)
 		return -errno;
 	/* Cut off: where sum pages are missing there would seem to be no sums. */
