@@ -17,8 +17,9 @@
 #include "ops.h"
 #include "policy/util.h"
 
-/* How long a writer that is about to be gone is waited for. */
-#define BUSY_MS 1000
+/* How long writers are waited for that are about to be gone, and how long what was kept of them. */
+#define WRITERS_MS 2000
+#define KEPT_MS 10000
 
 /* FS_IOC_GETFLAGS and SETFLAGS: the number says long, what is copied is an int. */
 static int get_flags(int fd, void *out)
@@ -87,20 +88,22 @@ static bool has_verity(int fd)
 }
 
 /* A writer's last close comes after its close(2) has returned, and what was kept of it, by a ring
- * of a predecessor's or outside of us, is let go of a moment later. */
+ * of a predecessor's or outside of us, is let go of some time later. */
 static int seal(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size)
 {
 	const struct timespec pause = {.tv_nsec = 10000000};
-	int rc = -ETXTBSY;
 
-	for (int i = 0; i < BUSY_MS / 10 && rc == -ETXTBSY; i++) {
-		if (i)
-			nanosleep(&pause, NULL);
-		rc = make_readonly(mount_of(req), ino);
-		if (rc == 0)
+	for (int ms = 0;; ms += 10) {
+		int rc = make_readonly(mount_of(req), ino), patience = WRITERS_MS;
+
+		if (rc == 0) {
 			rc = enable_verity(fd, in, size);
+			patience = KEPT_MS;
+		}
+		if (rc != -ETXTBSY || ms >= patience)
+			return rc;
+		nanosleep(&pause, NULL);
 	}
-	return rc;
 }
 
 static int verity(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size,

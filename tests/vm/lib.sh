@@ -18,7 +18,8 @@ RELEASE=trixie
 OLD_RELEASE=bookworm
 # what goes into the root; another list is another root
 PACKAGES=systemd-sysv,udev,kmod,mount,procps,btrfs-progs,e2fsprogs,fsverity,fuse3${MORE_PACKAGES:-}
-MODULES=(btrfs loop fuse)
+MODULES=(btrfs loop fuse virtio_pci virtio_blk)
+CONSOLE=$CACHE/$(basename "$0" .sh).log
 BASE=$CACHE/$(cksum <<<"$RELEASE $OLD_RELEASE $PACKAGES ${MODULES[*]}" | cut -d' ' -f1)
 
 # strap RELEASE MMDEBSTRAP-OPTIONS... DIRECTORY: makes a root there, and leaves the release's kernel package here
@@ -100,23 +101,21 @@ guest_disk()
 	unloop "$LOOP"
 }
 
-# boot RELEASE DISK...: the first is the root; $APPEND goes to the kernel's command line; the console goes to
-# $TMP/console.log, and lines that begin with "- " to stdout, too
+# boot RELEASE ROOT DISK: DISK is /dev/vda (two of NVMe would be found in any order). $APPEND goes to the kernel's
+# command line; the console goes to $CONSOLE, which stays, and lines that begin with "- " to stdout, too.
 boot()
 {
-	local kernel=$BASE/vmlinuz-$1 disk drives=() accel=${ACCEL:-tcg,thread=multi} cpu=max,-cx16
+	local kernel=$BASE/vmlinuz-$1 accel=${ACCEL:-tcg,thread=multi} cpu=max,-cx16
 
-	shift
 	[[ $accel != kvm ]] || cpu=host
-	for disk; do
-		drives+=(-drive "file=$disk,if=none,id=d${#drives[@]},format=raw,cache=unsafe"
-			-device "nvme,drive=d${#drives[@]},serial=${#drives[@]}")
-	done
 	timeout "${LIMIT:-300}" qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel "$accel" -cpu $cpu \
-		-m "${MEMORY:-768}" -smp 2 -kernel "$kernel" -no-reboot -display none -serial stdio "${drives[@]}" \
+		-m "${MEMORY:-768}" -smp 2 -kernel "$kernel" -no-reboot -display none -serial stdio \
+		-drive "file=$2,if=none,id=root,format=raw,cache=unsafe" -device nvme,drive=root,serial=1 \
+		-drive "file=$3,if=virtio,format=raw,cache=unsafe" \
 		-append "console=ttyS0 root=/dev/nvme0n1 rw panic=-1 quiet loglevel=4 mitigations=off nowatchdog \
-			systemd.show_status=0 ${APPEND:-}" </dev/null | sed -u 's|\r||g' | tee "$TMP/console.log" |
+			systemd.show_status=0 ${APPEND:-}" </dev/null | sed -u 's|\r||g' | tee "$CONSOLE" |
 		grep --line-buffered -a '^- ' || true
+	cp "$CONSOLE" "$TMP/console.log"
 }
 
 # verdict LOG: of what a guest said

@@ -10,11 +10,12 @@ populate() { install "$TOOLS/"{race,hot,steps} "$ROOT/usr/local/sbin/" && cp "$T
 guest_disk "$TMP/root.ext4" populate
 truncate -s 1G "$TMP/pool.btrfs"
 
-# prove RELEASE [APPEND]
+# prove RELEASE [APPEND]: each on a root of its own, as a guest that is switched off may leave it in disorder
 prove()
 {
 	note "$1"
-	APPEND="init=/usr/local/sbin/proof ${VM_ONLY:+only=$VM_ONLY} $2" boot "$1" "$TMP/root.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
+	cp --sparse=always "$TMP/root.ext4" "$TMP/used.ext4"
+	APPEND="init=/usr/local/sbin/proof ${VM_ONLY:+only=$VM_ONLY} $2" boot "$1" "$TMP/used.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
 	verdict "$TMP/said.log"
 	note "$SECONDS s since the test began"
 }

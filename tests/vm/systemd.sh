@@ -38,7 +38,7 @@ mkfs.btrfs -q "$TMP/pool.btrfs"
 boot "$RELEASE" "$TMP/root.ext4" "$TMP/pool.btrfs" | tee "$TMP/said.log"
 verdict "$TMP/said.log"
 # from the last word to the kernel's, both in seconds since boot
-took=$(awk '/^- end at/ { end = $4 } /reboot: Power down/ { gsub(/[][]/, ""); print int($1 - end) }' "$TMP/console.log")
+took=$(awk '/^- end at/ { end = $4 } /reboot: Power down/ { gsub(/[][]/, ""); print int($1 - end) }' "$CONSOLE")
 note "powered off within ${took:-?} s, $SECONDS s after the test began"
 [ "${took:-99}" -lt 30 ] || die "the power-off took too long"
 
