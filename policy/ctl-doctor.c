@@ -127,7 +127,7 @@ static void examine_policy(const struct ctl_mount *mount, const struct record *r
 	char path[PATH_MAX] = "";
 	struct policy_file *policy = NULL;
 	struct policy_error err;
-	const char *named = record_get(r, "policy");
+	const char *named = record_has(r, "policy") ? record_get(r, "policy") : "";
 	int rc;
 
 	snprintf(path, sizeof(path), "%s", named);
