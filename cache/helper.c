@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#define STACK_SIZE (256 << 10)
-
 static void *helper_thread(void *arg)
 {
 	struct helper *helper = arg;
@@ -21,16 +19,9 @@ static void *helper_thread(void *arg)
 
 int helper_start(struct helper *helper)
 {
-	pthread_attr_t attr;
-	int rc;
-
 	*helper = (struct helper){.inbox = NULL};
 	sem_init(&helper->wanted, 0, 0);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	rc = -pthread_create(&helper->thread, &attr, helper_thread, helper);
-	pthread_attr_destroy(&attr);
-	return rc;
+	return thread_start(&helper->thread, helper_thread, helper);
 }
 
 void helper_stop(struct helper *helper)

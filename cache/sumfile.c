@@ -111,17 +111,13 @@ int sums_init(struct sums **result, const struct sums_config *config, int memory
 
 static int start_thread(struct sums_thread *thread, void *(*run)(void *), struct sums *sums)
 {
-	pthread_attr_t attr;
 	int rc;
 
 	pthread_mutex_init(&thread->lock, NULL);
 	pthread_cond_init(&thread->more, NULL);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 256 << 10);
 	thread->running = true;
-	rc = -pthread_create(&thread->thread, &attr, run, sums);
+	rc = thread_start(&thread->thread, run, sums);
 	thread->running = rc == 0;
-	pthread_attr_destroy(&attr);
 	return rc;
 }
 

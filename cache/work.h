@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Things to be done by another thread: a list without a lock that any thread may push to. */
+/* Threads, and a list of things to be done by another one, which any may push to without a lock. */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+/* One that needs little stack, which is locked memory. -errno. */
+static inline int thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+	pthread_attr_t attr;
+	int rc;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 << 10);
+	rc = -pthread_create(thread, &attr, run, arg);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
 
 struct lane_work {
 	void (*run)(struct lane_work *work);

@@ -15,9 +15,6 @@
 #include "policy/log.h"
 #include "policy/util.h"
 
-/* libfuse and we need little; a thread's stack is locked memory. */
-#define STACK_SIZE (256 << 10)
-
 static __thread uint64_t current_unique;
 
 uint64_t meta_unique(void)
@@ -154,19 +151,15 @@ static void *meta_thread(void *arg)
 int meta_start(struct mount *mount)
 {
 	struct meta *meta = &mount->meta;
-	pthread_attr_t attr;
 	int rc = make_spares(meta);
 
 	meta->last = &meta->first;
 	pthread_mutex_init(&meta->lock, NULL);
 	pthread_cond_init(&meta->more, NULL);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	while (meta->nthreads < META_THREADS && !rc) {
-		rc = -pthread_create(&meta->threads[meta->nthreads], &attr, meta_thread, mount);
+		rc = thread_start(&meta->threads[meta->nthreads], meta_thread, mount);
 		meta->nthreads += !rc;
 	}
-	pthread_attr_destroy(&attr);
 	return rc;
 }
 

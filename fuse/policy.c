@@ -12,8 +12,6 @@
 #include "policy/resolve.h"
 #include "policy/util.h"
 
-#define STACK_SIZE (256 << 10)
-
 /* ===== one file ===== */
 
 /* By handle it may be open without a place; then its node may have one meanwhile. */
@@ -192,15 +190,8 @@ static void *policy_thread(void *arg)
 
 int policy_start(struct mount *mount)
 {
-	pthread_attr_t attr;
-	int rc;
-
 	sem_init(&mount->policy.wanted, 0, 0);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	rc = -pthread_create(&mount->policy.thread, &attr, policy_thread, mount);
-	pthread_attr_destroy(&attr);
-	return rc;
+	return thread_start(&mount->policy.thread, policy_thread, mount);
 }
 
 void policy_stop(struct mount *mount)

@@ -11,8 +11,6 @@
 #include "policy/log.h"
 #include "policy/util.h"
 
-#define STACK_SIZE (256 << 10)
-
 void report_failure(struct mount *mount, const struct io *io, int error)
 {
 	struct report *report = &mount->report;
@@ -83,15 +81,8 @@ static void *report_thread(void *arg)
 
 int reporter_start(struct mount *mount)
 {
-	pthread_attr_t attr;
-	int rc;
-
 	sem_init(&mount->report.wanted, 0, 0);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	rc = -pthread_create(&mount->report.thread, &attr, report_thread, mount);
-	pthread_attr_destroy(&attr);
-	return rc;
+	return thread_start(&mount->report.thread, report_thread, mount);
 }
 
 void reporter_stop(struct mount *mount)
