@@ -384,13 +384,12 @@ struct adoption {
 static int open_adopted(void *context, int flags)
 {
 	const struct adoption *adoption = context;
-	char path[32];
+	char path[PROC_PATH_MAX];
 	int fd;
 
 	if (adoption->witness < 0)
 		return adoption->request->open(adoption->request->context, flags);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", adoption->witness);
-	fd = open(path, flags | O_CLOEXEC);
+	fd = open(proc_path(path, adoption->witness), flags | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
 	if (errno != EPERM && errno != EACCES && errno != EROFS && errno != ETXTBSY)
@@ -829,21 +828,19 @@ int image_write_block(const struct image *image, const void *data, uint64_t offs
 	return n < (ssize_t)length ? -EIO : 0;
 }
 
-mode_t image_privileges(mode_t mode)
+int image_drop_privileges(int fd)
 {
-	/* setgid without group execution means mandatory locking, not privilege. */
-	return mode & (S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
-}
-
-int image_drop_privileges(struct image *image)
-{
+	char path[PROC_PATH_MAX];
 	struct stat st;
 	mode_t drop;
 
-	if (fstat(image->cached_fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return -errno;
-	drop = image_privileges(st.st_mode);
-	return drop && fchmod(image->cached_fd, st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
+	/* setgid without group execution means mandatory locking, not privilege. */
+	drop = st.st_mode & (S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0));
+	if (!S_ISREG(st.st_mode) || !drop)
+		return 0;
+	return chmod(proc_path(path, fd), st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
 }
 
 void image_sync_begin(struct image *image)
@@ -855,13 +852,12 @@ void image_sync_begin(struct image *image)
 static void log_loss(struct image *image, int error)
 {
 	struct dirty_span lost = dirty_lost(&image->dirty);
-	char link[32], path[PATH_MAX] = "";
+	char link[PROC_PATH_MAX], path[PATH_MAX] = "";
 	struct log_where where = {.image = path, .offset = lost.from, .error = -error};
 
 	if (lost.from == lost.to)
 		return;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", image->cached_fd);
-	if (readlink(link, path, sizeof(path) - 1) < 0)
+	if (readlink(proc_path(link, image->cached_fd), path, sizeof(path) - 1) < 0)
 		*path = '?';
 	log_at(LOG_LEVEL_ERROR, &where,
 	       "%s: writeback failed: what was written between bytes %lu and %lu may be lost: %s",

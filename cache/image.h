@@ -219,11 +219,9 @@ int image_write_block(const struct image *image, const void *data, uint64_t offs
 /* All that was written so far is on stable storage, or the error is remembered. -errno. */
 int image_flush(struct image *image);
 
-/* The bits of MODE that a change by somebody without CAP_FSETID ends. */
-mode_t image_privileges(mode_t mode);
-
-/* Takes them off a file that such a one changes. -errno. */
-int image_drop_privileges(struct image *image);
+/* Takes off the file that is open (O_PATH will do) as FD what a change by somebody without
+ * CAP_FSETID ends. -errno. */
+int image_drop_privileges(int fd);
 
 /* Around each sync of the image, which consumes errors of earlier writes; the result is remembered
  * if it is one. */

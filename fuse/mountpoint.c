@@ -10,7 +10,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "policy/log.h"
@@ -40,8 +39,6 @@ static bool is_ours(int fd, const char *path)
 
 int source_open(const char *source)
 {
-	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-
 	for (int waited = 0;; waited += POLL_MS) {
 		_cleanup_close_ int fd = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		bool ours;
@@ -55,7 +52,7 @@ int source_open(const char *source)
 			return -errno;
 		if (waited >= LEAVE_SECONDS * 1000)
 			return ours ? -ELOOP : -EBUSY;
-		nanosleep(&pause, NULL);
+		usleep(POLL_MS * 1000);
 	}
 }
 

@@ -77,7 +77,6 @@ static struct node *insert(struct node_table *table, const struct identity *who,
 	memcpy(node->handle, who->bytes, HANDLE_MAX);
 	atomic_store(&node->flags, 0);
 	atomic_store(&node->lookups, 0);
-	atomic_store(&node->flags, 0);
 	atomic_store(&node->id, id ?: state_new_id(table->state, i - 1));
 	table->next[i - 1] = *bucket;
 	*bucket = i;
@@ -111,12 +110,6 @@ int node_device(const struct node_table *table, uint64_t st_dev)
 		if (atomic_load(&table->state->devices[i].id) == st_dev + 1)
 			return i;
 	return -ENOENT;
-}
-
-const char *proc_path(char *buf, int fd)
-{
-	snprintf(buf, PROC_PATH_MAX, "/proc/self/fd/%d", fd);
-	return buf;
 }
 
 static void keep_device(unsigned i, int fd)

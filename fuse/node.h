@@ -63,8 +63,3 @@ uint64_t node_ino(uint32_t device, uint64_t ino);
 
 /* Index of the filesystem with this st_dev; -ENOENT if no node of it is known. */
 int node_device(const struct node_table *table, uint64_t st_dev);
-
-/* "/proc/self/fd/N" in a buffer of PROC_PATH_MAX bytes, for calls that take no O_PATH descriptor.
- */
-#define PROC_PATH_MAX 32
-const char *proc_path(char *buf, int fd);

@@ -46,7 +46,7 @@ static int32_t backing_of(struct mount *mount, uint64_t fh)
 
 /* libfuse 3.14 has no way to say FOPEN_PARALLEL_DIRECT_WRITES: the answers to OPEN, CREATE and
  * TMPFILE are made here. */
-void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh)
+static void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh)
 {
 	const struct image *image = image_at(&mount->images, file_get(&mount->state, fh)->image);
 	int32_t backing = backing_of(mount, fh);
@@ -282,7 +282,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 		fuse_reply_err(req, EBADF);
 		return;
 	}
-	rc = fuse_req_ctx(req)->uid ? image_drop_privileges(image) : 0;
+	rc = fuse_req_ctx(req)->uid ? image_drop_privileges(image->cached_fd) : 0;
 	if (rc == 0) {
 		uint64_t start = align_down(offset, SLOT_PAGE);
 		uint64_t end = align_up(offset + length, SLOT_PAGE);
@@ -410,8 +410,9 @@ static int64_t copy_held(struct copy *c)
 	return n;
 }
 
-int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
-		   uint64_t off_out, uint64_t length)
+/* Within or between open files for a caller with UID; bytes or -errno. */
+static int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in,
+			  uint64_t fh_out, uint64_t off_out, uint64_t length)
 {
 	struct copy copy = {
 		.in = image_of(mount, fh_in),
@@ -424,7 +425,7 @@ int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_
 	if (!copy.in || !copy.out)
 		return -EBADF;
 	if (uid)
-		n = image_drop_privileges(copy.out);
+		n = image_drop_privileges(copy.out->cached_fd);
 	size = n < 0 ? n : image_size(copy.in);
 	if (size < 0 || off_in >= (uint64_t)size)
 		return MIN(size, 0);

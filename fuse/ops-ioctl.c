@@ -9,7 +9,7 @@
 #include <linux/fsverity.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "file.h"
@@ -20,17 +20,6 @@
 /* How long writers are waited for that are about to be gone, and how long what was kept of them. */
 #define WRITERS_MS 2000
 #define KEPT_MS 10000
-
-/* FS_IOC_GETFLAGS and SETFLAGS: the number says long, what is copied is an int. */
-static int get_flags(int fd, void *out)
-{
-	return ioctl(fd, FS_IOC_GETFLAGS, out) < 0 ? -errno : 0;
-}
-
-static int set_flags(int fd, const void *in)
-{
-	return ioctl(fd, FS_IOC_SETFLAGS, in) < 0 ? -errno : 0;
-}
 
 /* The kernel appends what the argument's pointers point to: salt, then signature. */
 static int enable_verity(int fd, const void *in, size_t size)
@@ -91,8 +80,6 @@ static bool has_verity(int fd)
  * of a predecessor's or outside of us, is let go of some time later. */
 static int seal(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t size)
 {
-	const struct timespec pause = {.tv_nsec = 10000000};
-
 	for (int ms = 0;; ms += 10) {
 		int rc = make_readonly(mount_of(req), ino), patience = WRITERS_MS;
 
@@ -102,7 +89,7 @@ static int seal(fuse_req_t req, fuse_ino_t ino, int fd, const void *in, size_t s
 		}
 		if (rc != -ETXTBSY || ms >= patience)
 			return rc;
-		nanosleep(&pause, NULL);
+		usleep(10000);
 	}
 }
 
@@ -129,39 +116,47 @@ static int measure_verity(int fd, const void *in, void *out, size_t size)
 	return ioctl(fd, FS_IOC_MEASURE_VERITY, digest) < 0 ? -errno : 0;
 }
 
+/* The short list, with how long arguments and answers are at least. */
+static const struct forwarded {
+	unsigned cmd;
+	size_t in, out;
+} forwarded[] = {
+	/* The number says long, what is copied is an int. */
+	{FS_IOC_GETFLAGS, 0, sizeof(int)},
+	{FS_IOC_SETFLAGS, sizeof(int), 0},
+	{FS_IOC_FSGETXATTR, 0, sizeof(struct fsxattr)},
+	{FS_IOC_FSSETXATTR, sizeof(struct fsxattr), 0},
+	{FS_IOC_MEASURE_VERITY, sizeof(struct fsverity_digest), 0},
+	{FS_IOC_ENABLE_VERITY, 0, 0},
+};
+
+static const struct forwarded *find_forwarded(unsigned cmd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
+		if (forwarded[i].cmd == cmd)
+			return &forwarded[i];
+	return NULL;
+}
+
 /* Does it. OUT has room for OUT_SIZE bytes. -errno. */
 static int forward(fuse_req_t req, fuse_ino_t ino, unsigned cmd, const void *in, size_t in_size,
 		   void *out, size_t out_size, struct intent_state *intent)
 {
+	const struct forwarded *what = find_forwarded(cmd);
 	_cleanup_close_ int fd = -1;
 
-	switch (cmd) {
-	case FS_IOC_GETFLAGS:
-	case FS_IOC_SETFLAGS:
-	case FS_IOC_FSGETXATTR:
-	case FS_IOC_FSSETXATTR:
-	case FS_IOC_MEASURE_VERITY:
-	case FS_IOC_ENABLE_VERITY:
-		break;
-	default:
+	if (!what)
 		return -ENOTTY;
-	}
+	if (in_size < what->in || out_size < what->out)
+		return -EINVAL;
 	fd = node_open_id(&mount_of(req)->nodes, ino, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
 		return fd;
-	if (cmd == FS_IOC_GETFLAGS && out_size >= sizeof(int))
-		return get_flags(fd, out);
-	if (cmd == FS_IOC_SETFLAGS && in_size >= sizeof(int))
-		return set_flags(fd, in);
-	if (cmd == FS_IOC_FSGETXATTR && out_size >= sizeof(struct fsxattr))
-		return ioctl(fd, cmd, out) < 0 ? -errno : 0;
-	if (cmd == FS_IOC_FSSETXATTR && in_size >= sizeof(struct fsxattr))
-		return ioctl(fd, cmd, in) < 0 ? -errno : 0;
-	if (cmd == FS_IOC_MEASURE_VERITY && in_size >= sizeof(struct fsverity_digest))
+	if (cmd == FS_IOC_MEASURE_VERITY)
 		return measure_verity(fd, in, out, out_size);
 	if (cmd == FS_IOC_ENABLE_VERITY)
 		return verity(req, ino, fd, in, in_size, intent);
-	return -EINVAL;
+	return ioctl(fd, cmd, what->in ? in : out) < 0 ? -errno : 0;
 }
 
 /* The kernel has seen to it that both sizes are what CMD says. */

@@ -149,18 +149,6 @@ static int change_times(struct mount *mount, fuse_ino_t ino, int fd, const struc
 	return rc;
 }
 
-/* The kernel asks for it where a truncation by somebody without CAP_FSETID ends privileges. */
-static int drop_privileges(const char *path, int fd)
-{
-	struct stat st;
-	mode_t drop;
-
-	if (fstatat(fd, "", &st, AT_EMPTY_PATH) < 0)
-		return -errno;
-	drop = S_ISREG(st.st_mode) ? image_privileges(st.st_mode) : 0;
-	return drop && chmod(path, st.st_mode & 07777 & ~drop) < 0 ? -errno : 0;
-}
-
 #define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
 #define SET_TIMES                                                              \
 	(FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | \
@@ -185,7 +173,7 @@ static int setattr(struct mount *mount, fuse_ino_t ino, const struct stat *attr,
 	if (!rc && (to_set & FUSE_SET_ATTR_SIZE))
 		rc = truncate_node(mount, ino, attr->st_size, open);
 	if (!rc && (to_set & FATTR_KILL_SUIDGID))
-		rc = drop_privileges(path, fd);
+		rc = image_drop_privileges(fd);
 	if (!rc && (to_set & FUSE_SET_ATTR_MODE))
 		rc = chmod(path, attr->st_mode & 07777) < 0 ? -errno : 0;
 	if (!rc && (to_set & SET_TIMES))

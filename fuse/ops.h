@@ -55,7 +55,6 @@ struct entry_open_out {
 	struct fuse_open_out open;
 };
 void entry_out_fill(struct fuse_entry_out *out, const struct fuse_entry_param *e);
-void open_out_fill(struct mount *mount, struct fuse_open_out *out, uint64_t fh);
 
 /* For the time of a creation: files belong to the caller, with his umask. */
 void caller_enter(uid_t uid, gid_t gid, mode_t umask);
@@ -66,8 +65,8 @@ void caller_leave(void);
  * is its open image (to be closed too) or NULL. -errno. */
 int node_file(struct mount *mount, uint64_t node, bool writing, struct image **image);
 
-/* The open image of NODE, which is open (O_PATH) as FD: one that has checksums is opened for it. To be
- * closed; NULL: nobody has it open. -errno. */
+/* The open image of NODE, which is open (O_PATH) as FD: one that has checksums is opened for it. To
+ * be closed; NULL: nobody has it open. -errno. */
 int node_image(struct mount *mount, uint64_t node, int fd, struct image **image);
 
 /* The families. */
@@ -119,7 +118,3 @@ void raw_setxattr(struct mount *mount, const struct meta_message *message);
 void raw_tmpfile(struct mount *mount, const struct meta_message *message);
 void raw_copy_file_range_64(struct mount *mount, const struct meta_message *message);
 int raw_reply(const struct meta_message *message, int error, const void *data, size_t length);
-
-/* Copies within or between open files for a caller with UID; bytes or -errno. */
-int64_t copy_range(struct mount *mount, uid_t uid, uint64_t fh_in, uint64_t off_in, uint64_t fh_out,
-		   uint64_t off_out, uint64_t length);

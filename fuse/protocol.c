@@ -27,7 +27,7 @@
 #define BOGUS_UNIQUE 0x7fffffffffffff01ull
 
 /* What we ask for where the kernel offers it. Not among them, on purpose: WRITEBACK_CACHE and the
- * SPLICE_* family (they hand over page-cache pages by reference, DESIGN promise 1); POSIX_LOCKS and
+ * SPLICE_* family (they hand over page-cache pages by reference); POSIX_LOCKS and
  * FLOCK_LOCKS (locks stay in the kernel and outlive us); ATOMIC_O_TRUNC (a truncation is then a
  * SETATTR, which can be done twice). */
 static const struct {

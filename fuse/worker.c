@@ -136,7 +136,8 @@ static int start_write(struct worker *worker, struct slot *slot, const struct me
 	if (!file || !(file->flags & FILE_WRITER))
 		return -EBADF;
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
-		rc = image_drop_privileges(image_at(&worker->mount->images, file->image));
+		rc = image_drop_privileges(
+			image_at(&worker->mount->images, file->image)->cached_fd);
 	return rc < 0 ? rc : start_io(worker, slot, IO_WRITE, file, in->offset, in->size);
 }
 

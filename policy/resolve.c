@@ -155,11 +155,9 @@ struct resolve_source pool_file_source(struct pool_file *pf)
 
 static int path_of_fd(int fd, char path[PATH_MAX])
 {
-	char proc[32];
-	ssize_t n;
+	char proc[PROC_PATH_MAX];
+	ssize_t n = readlink(proc_path(proc, fd), path, PATH_MAX - 1);
 
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	n = readlink(proc, path, PATH_MAX - 1);
 	if (n < 0)
 		return -errno;
 	path[n] = '\0';

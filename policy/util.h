@@ -52,6 +52,15 @@ static inline int steal_fd(int *fd)
 	return v;
 }
 
+/* For calls that take no O_PATH descriptor. Returns BUF. */
+#define PROC_PATH_MAX 32
+
+static inline const char *proc_path(char buf[PROC_PATH_MAX], int fd)
+{
+	snprintf(buf, PROC_PATH_MAX, "/proc/self/fd/%d", fd);
+	return buf;
+}
+
 /* Power-of-two alignment. */
 static inline uint64_t align_down(uint64_t v, uint64_t a)
 {
