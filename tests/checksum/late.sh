@@ -19,16 +19,20 @@ for round in 1 2 3; do
 	note "the worker, round $round"
 	ctl hold write file=disk byte=$round times=1
 	xfs_io -d -c "pwrite -q -b 64k -S 0x3$round $((round * 409600)) 64k" "$MNT/a.img" &
-	writer=$!
+	writer=$! readers=()
 	within 10 holds 1
+	# they wait for it, and are sent again in any order
+	for i in {0..15}; do
+		byte $((round * 100 + i)) >"$TMP/byte.$i" &
+		readers+=($!)
+	done
+	sleep 0.5
 	kill -KILL "$(worker)"
-	byte $((round * 100 + 5)) >"$TMP/byte" &
-	reader=$!
 	sleep 1
 	ctl release
-	wait $reader
 	wait $writer
-	is "what a reader saw first" "$(cat "$TMP/byte")" $round
+	wait "${readers[@]}"
+	is "what the readers saw" "$(cat "$TMP"/byte.*)" "$(printf "%.0s$round" {0..15})"
 done
 is "false alarms" "$(grep -c 'csum failed' "$log" || true)" 0
 scrubbed 0 "$MNT"
