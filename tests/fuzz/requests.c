@@ -95,9 +95,12 @@ static void make_daemon(void)
 	pthread_rwlock_init(&served.policy.lock, NULL);
 	sem_init(&served.policy.wanted, 0, 0);
 	takeover_image_keeper(&served, &served.image_keeper);
+	/* No file has checksums: for want of a pool's root they cannot be stored. */
+	served.sums_config = (struct sums_config){-1, &served, policy_image_name};
+	expect(sums_init(&served.sums, &served.sums_config, sums_memory(SLOTS)) == 0);
 	expect(lane_init(&lane, 0, 1, SLOTS, LANE_FILE_IMAGES + 2 * KNOWN, false) == 0);
 	expect(image_table_init(&served.images, KNOWN, served.state.images, &served.image_keeper,
-				&lane, 1) == 0);
+				served.sums, &lane, 1) == 0);
 	expect(lane_enable(&lane) == 0);
 	make_requests();
 	pthread_mutex_init(&served.meta.lock, NULL);
