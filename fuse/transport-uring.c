@@ -94,6 +94,7 @@ int uring_init(struct worker *worker)
 	unsigned cpus = possible_cpus();
 	struct uring_door *door = &worker->uring;
 
+	door->entries = entries(worker->mount);
 	door->queues = calloc(cpus, sizeof(*door->queues));
 	if (!door->queues)
 		return -ENOMEM;
@@ -167,7 +168,7 @@ void uring_open(struct worker *worker)
 		struct uring_queue *queue = &worker->uring.queues[i];
 		unsigned resident = i == 0 ? pool->resident - 1 : 0;
 
-		for (unsigned n = entries(worker->mount) - resident; n > 0; n--)
+		for (unsigned n = worker->uring.entries - resident; n > 0; n--)
 			add_entry(worker, queue, pool_get_burst(pool));
 		for (; resident > 0; resident--)
 			add_entry(worker, queue, pool_get(pool));
@@ -222,7 +223,7 @@ void uring_set_aside(struct request *request)
 
 	request->aside = true;
 	queue->aside++;
-	if (queue->entries - queue->aside < entries(worker->mount) &&
+	if (queue->entries - queue->aside < worker->uring.entries &&
 	    worker->lane->pool.busy + SLOTS_DEVICE < worker->lane->pool.total)
 		slot = pool_get_burst(&worker->lane->pool);
 	if (slot)

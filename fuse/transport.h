@@ -64,6 +64,7 @@ struct uring_queue {
 struct uring_door {
 	struct uring_queue *queues; /* this worker's */
 	unsigned nqueues;
+	unsigned entries; /* slots that each has from the start */
 };
 
 /* Why the kernel has no rings to offer; NULL if it has. */
