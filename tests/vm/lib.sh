@@ -108,7 +108,7 @@ boot()
 	local kernel=$BASE/vmlinuz-$1 accel=${ACCEL:-tcg,thread=multi} cpu=max,-cx16
 
 	[[ $accel != kvm ]] || cpu=host
-	timeout "${LIMIT:-300}" qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel "$accel" -cpu $cpu \
+	timeout "${LIMIT:-400}" qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel "$accel" -cpu $cpu \
 		-m "${MEMORY:-768}" -smp 2 -kernel "$kernel" -no-reboot -display none -serial stdio \
 		-drive "file=$2,if=none,id=root,format=raw,cache=unsafe" -device nvme,drive=root,serial=1 \
 		-drive "file=$3,if=virtio,format=raw,cache=unsafe" \

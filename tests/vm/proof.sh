@@ -1,7 +1,7 @@
 #!/bin/bash
 # The bug that bouncefs exists for, and that it is gone: Debian's 6.1 kernel, whose Btrfs does nothing against it, and
 # 6.12, whose Btrfs does. The steps are in guest/usr/local/sbin/proof; VM_ONLY=races, death or seal: only these.
-# timeout: 600
+# timeout: 900
 # alone
 . "${0%/*}/lib.sh"
 

@@ -2,7 +2,7 @@
 # The unit in a guest with the real systemd: the pool is mounted at boot, before what depends on it; deaths of
 # the worker, of the keeper, restarts and a hanging worker lose nothing under load; a power-off with dirty data
 # in a filesystem on top leaves everything clean. The steps are in guest/usr/local/sbin/exercise.
-# timeout: 420
+# timeout: 500
 # alone
 . "${0%/*}/lib.sh"
 
