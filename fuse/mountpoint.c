@@ -12,6 +12,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "policy/facts.h"
 #include "policy/log.h"
 #include "policy/util.h"
 
@@ -19,22 +20,11 @@
 #define LEAVE_SECONDS 10
 #define POLL_MS 50
 
-/* Whether the mount that FD, or PATH, lies on has our type. Asks no daemon. */
 static bool is_ours(int fd, const char *path)
 {
-	_cleanup_fclose_ FILE *f = NULL;
-	_cleanup_free_ char *line = NULL;
-	struct statx stx;
-	size_t size = 0;
+	_cleanup_free_ char *line = facts_mount_line(fd, path);
 
-	if (statx(fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_MNT_ID,
-		  &stx) < 0)
-		return false;
-	f = fopen("/proc/self/mountinfo", "re");
-	while (f && getline(&line, &size, f) > 0)
-		if (strtoull(line, NULL, 10) == stx.stx_mnt_id)
-			return strstr(line, " - " FS_TYPE " ");
-	return false;
+	return line && strstr(line, " - " FS_TYPE " ");
 }
 
 int source_open(const char *source)

@@ -98,26 +98,21 @@ static bool has_option(const char *options, const char *name)
 	return false;
 }
 
-/* Filesystem options of the mount that FD lies on, to be freed. By mount id: the st_dev of a Btrfs
- * subvolume is not in mountinfo. */
-static char *mount_options(int fd)
+char *facts_mount_line(int fd, const char *path)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	_cleanup_free_ char *line = NULL;
 	struct statx stx;
 	size_t size = 0;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0 || !(stx.stx_mask & STATX_MNT_ID))
+	if (statx(fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_MNT_ID,
+		  &stx) < 0 ||
+	    !(stx.stx_mask & STATX_MNT_ID))
 		return NULL;
 	f = fopen("/proc/self/mountinfo", "re");
-	while (f && getline(&line, &size, f) > 0) {
-		char *p = strstr(line, " - ");
-
-		if (strtoull(line, NULL, 10) != stx.stx_mnt_id || !p)
-			continue;
-		p = strrchr(p, ' '); /* options come last and have their blanks escaped */
-		return strdup(p + 1);
-	}
+	while (f && getline(&line, &size, f) > 0)
+		if (strtoull(line, NULL, 10) == stx.stx_mnt_id)
+			return strdup(line);
 	return NULL;
 }
 
@@ -134,7 +129,9 @@ static bool compression_property(int fd, bool *on)
 
 static void gather_btrfs(int fd, struct file_facts *facts)
 {
-	_cleanup_free_ char *options = mount_options(fd);
+	_cleanup_free_ char *line = facts_mount_line(fd, "");
+	/* They come last and have their blanks escaped. */
+	const char *options = line ? strrchr(line, ' ') + 1 : NULL;
 	struct utsname uts;
 	int flags = 0;
 	bool on;
