@@ -235,8 +235,8 @@ static bool do_one(struct sums *sums, char *data)
 
 	for (unsigned n = 0; !found && (file = hold_nth(sums, n)); n++) {
 		found = (atomic_load(&file->unhashed) || atomic_load(&file->doubtful)) &&
-			!atomic_load(&file->leaving) && is_readable(file) &&
-			next_due(file, &region);
+			!atomic_load(&file->leaving) && !file->sidecar.readonly &&
+			is_readable(file) && next_due(file, &region);
 		if (found)
 			do_region(file, region, data);
 		let_go(sums);

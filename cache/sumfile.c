@@ -85,6 +85,41 @@ struct sum_intent *sums_intent(struct sums *sums, unsigned index)
 	return &sums->intents[index];
 }
 
+/* ===== the directory ===== */
+
+/* Nobody but root may have put anything there. */
+static int open_store(int root_fd, bool make)
+{
+	_cleanup_close_ int dir = -1;
+	struct stat st;
+
+	if (make && mkdirat(root_fd, STORE, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	dir = openat(root_fd, STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	if (fstat(dir, &st) < 0)
+		return -errno;
+	if (st.st_uid || st.st_mode & 077) {
+		log_warn("%s in the pool is not root's alone (mode 0700): no checksums", STORE);
+		return -EPERM;
+	}
+	return steal_fd(&dir);
+}
+
+/* Opened once. -ENOENT. */
+static int store_of(struct sums *sums, bool make)
+{
+	int dir;
+
+	pthread_mutex_lock(&sums->files_lock);
+	if (sums->dir < 0)
+		sums->dir = open_store(sums->config->root_fd, make);
+	dir = sums->dir;
+	pthread_mutex_unlock(&sums->files_lock);
+	return dir;
+}
+
 /* ===== the mount's ===== */
 
 int sums_init(struct sums **result, const struct sums_config *config, int memory_fd)
@@ -121,10 +156,47 @@ static int start_thread(struct sums_thread *thread, void *(*run)(void *), struct
 	return rc;
 }
 
+/* A predecessor died while it closed an image: what it had not written yet. */
+static void write_orphans(struct sums *sums, const char *name)
+{
+	struct sidecar sidecar;
+	struct sum_page page;
+
+	if (sidecar_open(sums->dir, name, &sidecar) < 0)
+		return;
+	for (unsigned i = 0; i < sums->nframes && !sidecar.readonly; i++) {
+		struct sum_frame *frame = &sums->frames[i];
+
+		if (sums->owner[i] || atomic_load(&frame->id) != sidecar.header.id ||
+		    atomic_load(&frame->region) >= sidecar_regions(&sidecar))
+			continue;
+		sums_copy_page(&page, &sums->pages[i]);
+		if (sidecar_write_sums(&sidecar, atomic_load(&frame->region), &page) == 0)
+			atomic_store(&frame->id, 0);
+	}
+	close(sidecar.fd);
+}
+
+void sums_settle_orphans(struct sums *sums)
+{
+	int dir = store_of(sums, false);
+	DIR *list =
+		dir < 0 ? NULL : fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *d;
+
+	while (list && (d = readdir(list)))
+		if (*d->d_name != '.')
+			write_orphans(sums, d->d_name);
+	if (list)
+		closedir(list);
+	for (unsigned i = 0; i < sums->nframes; i++)
+		if (!sums->owner[i])
+			atomic_store(&sums->frames[i].id, 0);
+}
+
 int sums_start(struct sums *sums)
 {
 	int rc = start_thread(&sums->keeper, sumsd_thread, sums);
-
 	return rc ?: start_thread(&sums->reader, rehash_thread, sums);
 }
 
@@ -151,41 +223,6 @@ void sums_stop(struct sums *sums)
 	free(sums->pins);
 	free(sums->owner);
 	free(sums);
-}
-
-/* ===== the directory ===== */
-
-/* Nobody but root may have put anything there. */
-static int open_store(int root_fd, bool make)
-{
-	_cleanup_close_ int dir = -1;
-	struct stat st;
-
-	if (make && mkdirat(root_fd, STORE, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	dir = openat(root_fd, STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	if (fstat(dir, &st) < 0)
-		return -errno;
-	if (st.st_uid || st.st_mode & 077) {
-		log_warn("%s in the pool is not root's alone (mode 0700): no checksums", STORE);
-		return -EPERM;
-	}
-	return steal_fd(&dir);
-}
-
-/* Opened once. -ENOENT. */
-static int store_of(struct sums *sums, bool make)
-{
-	int dir;
-
-	pthread_mutex_lock(&sums->files_lock);
-	if (sums->dir < 0)
-		sums->dir = open_store(sums->config->root_fd, make);
-	dir = sums->dir;
-	pthread_mutex_unlock(&sums->files_lock);
-	return dir;
 }
 
 bool sums_exist(struct sums *sums, int fd)
@@ -425,7 +462,12 @@ static int find_sums(struct sum_file *file, int dir, const char *name, bool make
 		close(file->sidecar.fd);
 	if (rc == -ESTALE || rc == -EBADMSG || (rc == -ENOENT && make))
 		return make_sums(file, dir, name);
-	return rc ?: sumsd_write_marks(file);
+	if (rc == 0)
+		rc = sumsd_write_marks(file);
+	/* Where sums mean nothing a write marks nothing, and so not that the file is in use. */
+	if (rc == 0 && sumsd_next_unclean(file, 0) < sidecar_regions(&file->sidecar))
+		rc = sumsd_begin_use(file);
+	return rc;
 }
 
 /* Writes that a predecessor died with: each block that differs is what came of one of them. */

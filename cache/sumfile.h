@@ -188,6 +188,7 @@ void sumsd_leave(struct sum_file *file);
 void sumsd_set_state(struct sum_file *file, uint64_t region, enum region_state state);
 void sumsd_restore_state(struct sum_file *file, uint64_t region, enum region_state state);
 int sumsd_write_marks(struct sum_file *file);
+int sumsd_begin_use(struct sum_file *file);
 uint64_t sumsd_next_unclean(const struct sum_file *file, uint64_t region);
 
 /* Regions FIRST to END are about to be changed: durably without meaning, or, where ZEROING, those

@@ -42,6 +42,9 @@ int sums_init(struct sums **sums, const struct sums_config *config, int memory_f
 int sums_start(struct sums *sums);
 void sums_stop(struct sums *sums);
 
+/* After a take-over, when what was open is open again: of what was being closed then. */
+void sums_settle_orphans(struct sums *sums);
+
 struct sum_intent *sums_intent(struct sums *sums, unsigned index);
 
 /* ===== opening and closing; for threads that may sleep ===== */

@@ -128,9 +128,9 @@ static int write_maps(struct sum_file *file)
 }
 
 /* The header says that the file is in use, and in whose. */
-static int begin_use(struct sum_file *file)
+int sumsd_begin_use(struct sum_file *file)
 {
-	if (file->used)
+	if (file->used || file->sidecar.readonly)
 		return 0;
 	file->sidecar.header.session = file->sums->session;
 	file->used = true;
@@ -157,7 +157,7 @@ static int make_durable(struct sum_file *file)
 
 	if (!file->marked || file->sidecar.readonly)
 		return 0;
-	rc = begin_use(file);
+	rc = sumsd_begin_use(file);
 	if (rc == 0)
 		rc = sumsd_write_marks(file);
 	return rc < 0 ? give_up(file, rc) : 0;
@@ -636,7 +636,7 @@ static void hashed(struct sums_call *c)
 	struct sum_file *file = c->file;
 
 	sumsd_set_state(file, c->start, REGION_DIRTY);
-	if (!file->sidecar.readonly && begin_use(file) == 0)
+	if (!file->sidecar.readonly && sumsd_begin_use(file) == 0)
 		write_maps(file);
 }
 
@@ -693,7 +693,8 @@ void sumsd_clear(struct sum_file *file)
 	call(file, clear, 0, 0, NULL);
 }
 
-/* Where the file is, for the case that it moves. What messages call it may be a name that it had once. */
+/* Where the file is, for the case that it moves. What messages call it may be a name that it had
+ * once. */
 static void note_path(struct sum_file *file, const struct stat *st)
 {
 	char buf[PATH_MAX];

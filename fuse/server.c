@@ -304,6 +304,7 @@ static int start(struct mount *mount, bool taken_over)
 				      mount->lanes, mount->nworkers);
 	if (rc == 0 && taken_over) {
 		rc = file_restore(mount);
+		sums_settle_orphans(mount->sums);
 		takeover_forget(mount);
 		if (rc == 0)
 			rc = takeover_resend(mount);

@@ -10,7 +10,7 @@ bounce "$POOL" "$MNT" checksum=xxh3
 for f in a b; do truncate -s 8G "$MNT/$f.img"; done
 for f in a b; do
 	fio --name=$f --filename="$MNT/$f.img" --size=8G --bs=4k --rw=randwrite --norandommap=0 \
-		--number_ios=6000 --direct=1 --ioengine=io_uring --iodepth=32 --verify=crc32c \
+		--number_ios=3500 --direct=1 --ioengine=io_uring --iodepth=32 --verify=crc32c \
 		--verify_fatal=1 --verify_state_save=0 --output="$TMP/$f.log" &
 done
 wait -n
