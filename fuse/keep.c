@@ -161,23 +161,20 @@ int keep_store(const char *name, int fd)
 	return keep_store_all(&(struct keep_item){name, fd}, 1);
 }
 
-void keep_remove(const char *name)
-{
-	char text[80];
-	int rc;
-
-	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	rc = send_to_both(text, -1);
-	if (rc < 0)
-		log_err("keeper: %s", strerror(-rc));
-}
-
 void keep_notify(const char *state)
 {
 	int rc = send_to_both(state, -1);
 
 	if (rc < 0)
 		log_err("keeper: %s", strerror(-rc));
+}
+
+void keep_remove(const char *name)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	keep_notify(text);
 }
 
 static int send_to_keeper(const char *text, int fd)

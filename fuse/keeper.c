@@ -292,11 +292,6 @@ static void receive_message(void)
 
 /* ===== the end of a mount ===== */
 
-static bool is_fence(const char *name)
-{
-	return !strncmp(name, "fence-", 6) || !strncmp(name, "pid-", 4);
-}
-
 /* A manager must not hand it to our successor, nor keep the connection alive. */
 static void forget(unsigned i)
 {
@@ -322,13 +317,13 @@ static int give_up(const char *why)
 {
 	log_err("%s: %s: the mount is given up", keeper.mountpoint, why);
 	for (unsigned i = keeper.nkept; i-- > 0;)
-		if (strcmp(keeper.kept[i].name, "root") && !is_fence(keeper.kept[i].name))
+		if (strcmp(keeper.kept[i].name, "root") && !keeper_is_fence(keeper.kept[i].name))
 			forget(i);
 	mountpoint_abort(keeper.mountpoint);
 	for (unsigned i = 0; i < keeper.nkept; i++) {
 		struct pollfd p = {.fd = keeper.kept[i].fd, .events = POLLIN};
 
-		while (is_fence(keeper.kept[i].name) && !(p.revents & (POLLIN | POLLHUP)))
+		while (keeper_is_fence(keeper.kept[i].name) && !(p.revents & (POLLIN | POLLHUP)))
 			poll(&p, 1, -1);
 	}
 	return end(1);

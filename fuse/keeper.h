@@ -14,10 +14,19 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <string.h>
+
 /* Names of what is kept are shorter than this. */
 #define KEEPER_NAME_MAX 24
 
 #define KEEPER_SOCKET "keeper"
+
+/* What tells that a worker, and all that its rings had under way, is gone (takeover.h). */
+static inline bool keeper_is_fence(const char *name)
+{
+	return !strncmp(name, "fence-", 6) || !strncmp(name, "pid-", 4);
+}
 
 /* Environment of a worker: how its predecessor ended, as in wait(2); 0 if there was none. */
 #define KEEPER_ENV_DEATH "BOUNCEFS_DEATH"

@@ -73,11 +73,6 @@ void takeover_image_keeper(struct mount *mount, struct image_keeper *keeper)
 
 /* ===== the fence ===== */
 
-static bool is_fence(const char *name)
-{
-	return !strncmp(name, "fence-", 6) || !strncmp(name, "pid-", 4);
-}
-
 /* Until FD, a fence or a pidfd, tells. */
 static int wait_for(int fd, int watchdog_ms)
 {
@@ -107,7 +102,7 @@ int takeover_wait(int watchdog_ms)
 	int rc = 0;
 
 	for (unsigned i = 0; (name = keep_name(i)) && rc == 0; i++)
-		if (is_fence(name))
+		if (keeper_is_fence(name))
 			rc = wait_for(keep_get(name), watchdog_ms);
 	return rc;
 }
@@ -147,7 +142,7 @@ void takeover_forget(struct mount *mount)
 	const char *name;
 
 	for (unsigned i = 0; (name = keep_name(i)); i++) {
-		if (!is_fence(name) && !is_stale_witness(mount, name))
+		if (!keeper_is_fence(name) && !is_stale_witness(mount, name))
 			continue;
 		close(keep_get(name));
 		keep_remove(name);
