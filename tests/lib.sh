@@ -202,7 +202,7 @@ pool()
 bounce()
 {
 	mkdir -p "$2"
-	"$BOUNCEFS" -o "log=$TMP/bouncefs.log${3:+,$3}" "$1" "$2"
+	"$BOUNCEFS" -o "log=$TMP/bouncefs.log${TRANSPORT:+,transport=$TRANSPORT}${3:+,$3}" "$1" "$2"
 	defer unbounce "$2"
 	[ -z "${TRANSPORT:-}" ] || grep -q "transport $TRANSPORT" "$TMP/bouncefs.log"
 }

@@ -53,7 +53,8 @@ others=$(allocations 1)
 load "$MNT/a.img" 16m &
 loading=$!
 sleep 1
-[ "$(allocations 1)" -ge $((others + 8)) ] || die "nobody made room for those that wait"
+# (over rings they wait where they are, and the queue gets other slots)
+[ -n "${TRANSPORT:-}" ] || [ "$(allocations 1)" -ge $((others + 8)) ] || die "nobody made room for those that wait"
 ctl clear
 wait $loading
 is "allocations by workers" $(($(allocations 0) - before)) 0
