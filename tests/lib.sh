@@ -97,6 +97,8 @@ unloop()
 {
 	is_detached "$1" || losetup -d "$1"
 	within 5 is_detached "$1"
+	# from now on it is no longer ours to sweep away
+	sed -i "\\|^$1 |d" "$TMP/loops"
 }
 
 # survivors: the processes of this pid namespace that should be gone by now
