@@ -28,13 +28,6 @@ static double since(const struct timespec *then)
 	return now.tv_sec - then->tv_sec + (now.tv_nsec - then->tv_nsec) / 1e9;
 }
 
-static const char *name_of(const struct sum_file *file, char path[PATH_MAX])
-{
-	const struct sums_config *config = file->sums->config;
-
-	return config->name(config->context, file->image, path);
-}
-
 /* ===== hashing ===== */
 
 /* A listed block stays listed, with the sum that it had, unless it is right again. */

@@ -246,11 +246,6 @@ void sums_remove(struct sums *sums, int fd)
 
 /* ===== an image's ===== */
 
-static const char *name_of(const struct sums *sums, const struct image *image, char path[PATH_MAX])
-{
-	return sums->config->name(sums->config->context, image, path);
-}
-
 static void *part(char **at, uint64_t n, size_t size)
 {
 	char *start = *at;
@@ -332,7 +327,7 @@ static int load_maps(struct sum_file *file, bool unclean)
 
 		if (rc == -EBADMSG) {
 			log_err("%s: a map of its checksums is damaged: hashed again",
-				name_of(file->sums, file->image, path));
+				name_of(file, path));
 			unhash_data(file, g * GROUP_REGIONS, (g + 1) * GROUP_REGIONS);
 			continue;
 		}
@@ -380,8 +375,8 @@ static int judge_foreign(struct sum_file *file, int foreign)
 	if (!is_foreign(file))
 		return 0;
 	log_at(foreign == FOREIGN_REFUSE ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, NULL,
-	       "%s: was changed behind the mount (foreign-change): %s",
-	       name_of(file->sums, file->image, path), what[foreign]);
+	       "%s: was changed behind the mount (foreign-change): %s", name_of(file, path),
+	       what[foreign]);
 	return foreign == FOREIGN_REFUSE ? -EIO : foreign == FOREIGN_REBUILD;
 }
 
@@ -416,7 +411,7 @@ static int serve_without(const struct sums *sums, const struct image *image, int
 	char path[PATH_MAX];
 
 	log_err("%s: it cannot be given checksums (%s) and is served without",
-		name_of(sums, image, path), strerror(-error));
+		sums->config->name(sums->config->context, image, path), strerror(-error));
 	return 0;
 }
 
@@ -452,12 +447,11 @@ static int find_sums(struct sum_file *file, int dir, const char *name, bool make
 	if (rc == 0)
 		rc = load_sums(file, foreign);
 	else if (rc == -EBADMSG)
-		log_err("%s: its checksums are damaged: hashed again",
-			name_of(file->sums, file->image, path));
+		log_err("%s: its checksums are damaged: hashed again", name_of(file, path));
 	else if (rc == -EPROTONOSUPPORT)
 		log_err("%s: its checksums are of a version that this program does not know: "
 			"refused (checksum=off drops them)",
-			name_of(file->sums, file->image, path));
+			name_of(file, path));
 	if (rc == -ESTALE)
 		close(file->sidecar.fd);
 	if (rc == -ESTALE || rc == -EBADMSG || (rc == -ENOENT && make))
@@ -494,8 +488,7 @@ static void announce(struct sum_file *file)
 	char path[PATH_MAX];
 
 	if (regions)
-		log_info("%s: checksums of %lu MiB are to be computed",
-			 name_of(file->sums, file->image, path),
+		log_info("%s: checksums of %lu MiB are to be computed", name_of(file, path),
 			 (unsigned long)(regions * REGION_BYTES >> 20));
 	file->to_hash = regions;
 	clock_gettime(CLOCK_MONOTONIC, &file->started);

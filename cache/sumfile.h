@@ -76,7 +76,7 @@ struct sum_file {
 	pthread_mutex_t sync_lock;  /* from setting IDLE, over a sync, to what becomes clean */
 	struct timespec unreadable; /* rehash.c: when something could not be read */
 	uint64_t cursor;	    /* rehash.c: where it goes on */
-	uint64_t hashed, to_hash;   /* rehash.c: regions, for the progress */
+	uint64_t to_hash;	    /* rehash.c: regions, for the progress */
 	struct timespec started, told;
 	void *reserved;
 };
@@ -124,6 +124,14 @@ struct sums {
 	struct sums_thread keeper, reader;
 };
 
+/* For messages. Returns PATH or something better. */
+static inline const char *name_of(const struct sum_file *file, char path[PATH_MAX])
+{
+	const struct sums_config *config = file->sums->config;
+
+	return config->name(config->context, file->image, path);
+}
+
 static inline uint64_t region_of(uint64_t block)
 {
 	return block / REGION_BLOCKS;
@@ -162,7 +170,6 @@ static inline void sums_copy_page(struct sum_page *to, const struct sum_page *fr
 
 uint64_t sum_of(const void *block);
 bool sums_unlists(const struct sums_op *op, uint64_t region, const struct sum_page *page);
-void sums_unpin(struct sums *sums, int32_t frame);
 
 /* An op that a thread waits for. */
 struct waiting_op {

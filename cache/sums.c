@@ -25,6 +25,11 @@ uint64_t sum_of(const void *block)
 
 /* ===== frames ===== */
 
+static void unpin(struct sums *sums, int32_t frame)
+{
+	atomic_fetch_sub(&sums->pins[frame], 1);
+}
+
 /* The frame of REGION, pinned; -1: it is not in memory. */
 static int32_t pin_resident(struct sum_file *file, uint64_t region)
 {
@@ -42,13 +47,8 @@ static int32_t pin_resident(struct sum_file *file, uint64_t region)
 	} while (!atomic_compare_exchange_weak(pins, &n, n + 1));
 	if (atomic_load(&file->frame[region]) == number)
 		return number - 1;
-	sums_unpin(file->sums, number - 1);
+	unpin(file->sums, number - 1);
 	return -1;
-}
-
-void sums_unpin(struct sums *sums, int32_t frame)
-{
-	atomic_fetch_sub(&sums->pins[frame], 1);
 }
 
 static void changed(struct sums *sums, int32_t frame)
@@ -114,7 +114,7 @@ static bool begin_region(struct sums_op *op, uint64_t region, int32_t *frame)
 		*frame = pin_resident(file, region);
 	if (*frame >= 0 && op->write && word & WORD_BAD &&
 	    sums_unlists(op, region, &file->sums->pages[*frame])) {
-		sums_unpin(file->sums, *frame);
+		unpin(file->sums, *frame);
 		*frame = -1;
 	}
 	if (*frame < 0 && op->write)
@@ -125,7 +125,7 @@ static bool begin_region(struct sums_op *op, uint64_t region, int32_t *frame)
 static void end_region(struct sums_op *op, uint64_t region, int32_t frame)
 {
 	if (frame >= 0)
-		sums_unpin(op->file->sums, frame);
+		unpin(op->file->sums, frame);
 	if (op->write)
 		atomic_fetch_sub(&op->file->word[region], WORD_WRITER);
 }
@@ -297,7 +297,7 @@ void sums_report(struct image *image, const void *block, uint64_t offset)
 	sums_begin_waiting(&w, file, offset / SUM_BLOCK, 1, false);
 	if (w.op.begun && w.op.frame[0] >= 0) {
 		page = &file->sums->pages[w.op.frame[0]];
-		where.image = file->sums->config->name(file->sums->config->context, image, path);
+		where.image = name_of(file, path);
 		log_at(LOG_LEVEL_ERROR, &where,
 		       "csum failed image %s off %lu want 0x%016lx got 0x%016lx", where.image,
 		       (unsigned long)offset, (unsigned long)load_sum(page, at),
@@ -332,7 +332,7 @@ static int peek(struct sum_file *file, uint64_t region, struct sum_page *page)
 
 	if (frame >= 0) {
 		sums_copy_page(page, &file->sums->pages[frame]);
-		sums_unpin(file->sums, frame);
+		unpin(file->sums, frame);
 	} else {
 		rc = sidecar_read_sums(&file->sidecar, region, page);
 	}

@@ -13,13 +13,6 @@
 #include "policy/util.h"
 #include "sumfile.h"
 
-static const char *name_of(const struct sum_file *file, char path[PATH_MAX])
-{
-	const struct sums_config *config = file->sums->config;
-
-	return config->name(config->context, file->image, path);
-}
-
 static uint64_t regions_of(const struct sum_file *file)
 {
 	return sidecar_regions(&file->sidecar);
