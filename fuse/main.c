@@ -67,7 +67,7 @@ static int remount(const struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options;
+	static struct options options; /* in use until the process ends */
 	int rc;
 
 	switch (options_parse(&options, argc, argv)) {
