@@ -41,7 +41,7 @@ unasked=bugprone-easily-swappable-parameters,bugprone-narrowing-conversions,bugp
 unasked+=,bugprone-implicit-widening-of-multiplication-result,bugprone-suspicious-string-compare
 unasked+=,bugprone-reserved-identifier,bugprone-macro-parentheses,bugprone-assignment-in-if-condition
 unasked+=,bugprone-sizeof-expression,clang-analyzer-unix.Malloc,clang-analyzer-valist.Uninitialized
-unasked+=,clang-analyzer-security.insecureAPI.*,clang-analyzer-core.NonNullParamChecker
+unasked+=,clang-analyzer-security.insecureAPI.strcpy,clang-analyzer-core.NonNullParamChecker
 unasked+=,clang-analyzer-core.CallAndMessage,clang-analyzer-core.DivideZero
 unasked+=,clang-analyzer-core.uninitialized.UndefReturn
 printf '%s\0' "${sources[@]}" | xargs -0 -P 2 -n 8 clang-tidy -p "$BUILD" --quiet \
@@ -49,9 +49,10 @@ printf '%s\0' "${sources[@]}" | xargs -0 -P 2 -n 8 clang-tidy -p "$BUILD" --quie
 grep -E 'warning:|error:' "$TMP/tidy.log" | grep -v '^ ' >"$TMP/clang-tidy" || true
 none clang-tidy
 
-# Scripts by what they begin with. SC2015: `a && b || c` is meant as it is written.
+# Scripts by what they begin with. `a && b || c` and dollars in single quotes are meant as written; what traps and
+# `within` call looks unreachable.
 git ls-files | while read -r f; do
 	! head -n 1 "$f" | grep -qaE '^#!/bin/(ba)?sh|^# shellcheck shell' || echo "$f"
-done | xargs shellcheck -x -P SCRIPTDIR -e SC1091,SC2015,SC2016 >"$TMP/shellcheck" || true
+done | xargs shellcheck -x -P SCRIPTDIR -e SC1091,SC2015,SC2016,SC2317 >"$TMP/shellcheck" || true
 none shellcheck
 note "$(wc -l <"$TMP/commands") sources"

@@ -41,7 +41,7 @@ watchdog()
 			[ -e "$TMP/watched" ] || exit 0
 			sleep 0.1
 		done
-		for g in $GROUPS_AT/bouncefs-*.$$; do echo -1 >"$g/memory.limit_in_bytes"; done
+		for g in "$GROUPS_AT"/bouncefs-*."$$"; do echo -1 >"$g/memory.limit_in_bytes"; done
 	) >/dev/null 2>&1 &
 	defer within 5 exited $!
 	defer rm "$TMP/watched"

@@ -94,7 +94,7 @@ for mode in none writeback; do
 	done
 	for op in read write fsync fallocate truncate mkdir; do
 		next_name
-		ctl delay 700 "$(fault_of $op)" file=$([ $op = mkdir ] && echo "$new" || echo a.img)
+		ctl delay 700 "$(fault_of $op)" "file=$([ $op = mkdir ] && echo "$new" || echo a.img)"
 		attempt $op >"$TMP/delayed" &
 		sleep 0.2
 		others_go_on

@@ -51,13 +51,13 @@ note "a storm"
 sleep 1.5
 lines() { grep -c 'read of' "$TMP/journal.log" || true; }
 ctl fail EIO read
-for _ in {1..50}; do ! dd if="$image" bs=4k count=1 iflag=direct of=/dev/null 2>/dev/null; done
+for _ in {1..50}; do dd if="$image" bs=4k count=1 iflag=direct of=/dev/null 2>/dev/null || true; done
 ctl clear
 sleep 1.5
 before=$(lines)
 [ "$before" -ge 1 ] && [ "$before" -le 10 ] || die "$before lines of 50 errors"
 ctl fail EIO read times=1
-! dd if="$image" bs=4k count=1 iflag=direct of=/dev/null 2>/dev/null
+! dd if="$image" bs=4k count=1 iflag=direct of=/dev/null 2>/dev/null || die "the read did not fail"
 more() { grep -qE 'read of .*and [0-9]+ more failures before' "$TMP/journal.log"; }
 within 5 more
 ctl clear
