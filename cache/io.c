@@ -517,7 +517,7 @@ static bool have_block(struct io *io, int res, uint32_t offset,
 	}
 	if (res == align)
 		return true;
-	if (transient(io, res))
+	if (transient(io, res) || (res >= 0 && io->retries++ < RETRIES))
 		read_block(io, offset, step);
 	else
 		finish(io, res < 0 ? res : -EIO);

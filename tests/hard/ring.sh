@@ -29,7 +29,7 @@ verified()
 }
 
 pool xfs
-for mode in none writeback; do
+for mode in none writeback none,checksum=xxh3; do
 	bounce "$POOL" "$MNT" cache=$mode
 	truncate -s 32M "$MNT/a.img"
 	loop "$MNT/a.img" --direct-io=on
