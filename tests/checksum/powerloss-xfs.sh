@@ -1,3 +1,4 @@
 #!/bin/bash
 # timeout: 1200
+LOAD=12 # seconds: long enough for regions to be called clean
 . "${0%/*}/powerloss" xfs
