@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every fuzz target of tests/fuzz, a minute each and all at once (FUZZ_SECONDS: longer), from its stored
 # corpus, with the address and the undefined behaviour sanitizer. What makes one fail is kept in the
-# build directory and printed. Nothing else need be idle meanwhile: they measure nothing.
+# build directory and printed. They take what time other tests leave.
 # timeout: 86400
 . "${0%/*}/lib.sh"
 require clang
@@ -22,7 +22,7 @@ make_targets()
 fuzz()
 {
 	mkdir "$TMP/$1"
-	ASAN_OPTIONS=detect_leaks=0 "$build/tests/fuzz/fuzz-$1" -detect_leaks=0 -close_fd_mask=3 \
+	ASAN_OPTIONS=detect_leaks=0 nice -n 19 "$build/tests/fuzz/fuzz-$1" -detect_leaks=0 -close_fd_mask=3 \
 		-max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$build/$1-" \
 		"$TMP/$1" "$TESTS/fuzz/corpus/$1" >"$TMP/$1.log" 2>&1
 }

@@ -44,7 +44,7 @@ unasked+=,bugprone-sizeof-expression,clang-analyzer-unix.Malloc,clang-analyzer-v
 unasked+=',clang-analyzer-security.insecureAPI.*,clang-analyzer-core.NonNullParamChecker'
 unasked+=,clang-analyzer-core.CallAndMessage,clang-analyzer-core.DivideZero
 unasked+=,clang-analyzer-core.uninitialized.UndefReturn,clang-analyzer-optin.portability.UnixAPI
-printf '%s\0' "${sources[@]}" | xargs -0 -P 2 -n 8 clang-tidy -p "$BUILD" --quiet \
+printf '%s\0' "${sources[@]}" | xargs -0 -P 2 -n 8 nice clang-tidy -p "$BUILD" --quiet \
 	--checks="-*,clang-analyzer-*,bugprone-*,-${unasked//,/,-}" >"$TMP/tidy.log" 2>/dev/null || true
 grep -E 'warning:|error:' "$TMP/tidy.log" | grep -v '^ ' >"$TMP/clang-tidy" || true
 none clang-tidy
