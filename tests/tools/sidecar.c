@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <endian.h>
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +27,7 @@
 #define REGIONS 8128 /* that a map covers */
 
 static const char *name;
-static unsigned long files, blocks, wrong;
+static unsigned long files, blocks, wrong, gone;
 
 #define bad(fmt, ...)                                                 \
 	do {                                                          \
@@ -137,12 +138,16 @@ static void check_file(int pool, int store)
 		bad("not a header");
 		return;
 	}
+	file = open_file(pool);
+	if (file < 0 && errno == ESTALE) {
+		gone++;
+		return;
+	}
 	id = u64(header, 32);
 	groups = u64(header, 48);
 	size = u64(header, 56);
 	if (u64(header, 40) || u32(header, 76))
 		bad("it was not closed cleanly");
-	file = open_file(pool);
 	if (file < 0 || fstat(file, &st)) {
 		bad("%m");
 		return;
@@ -187,6 +192,7 @@ int main(int argc, char **argv)
 		check_file(pool, fd);
 		close(fd);
 	}
-	printf("%lu files, %lu blocks with checksums, %lu wrong\n", files, blocks, wrong);
+	printf("%lu files, %lu blocks with checksums, %lu wrong, checksums of %lu files that are gone\n",
+	       files, blocks, wrong, gone);
 	return wrong > 0;
 }
