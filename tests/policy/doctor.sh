@@ -35,7 +35,7 @@ finds "fine $MNT: $POOL, on btrfs; 1 images open"
 finds "fine $MNT: policy file $TMP/policy"
 finds "note $MNT: no service manager"
 not_found /dev/loop
-"$CTL" doctor "$MNT" | grep -q '^note .*service manager' || die "no text"
+like "text" "$("$CTL" doctor "$MNT")" "*note *service manager*"
 
 note "loop devices: without direct I/O, past the mount, with other blocks"
 losetup --direct-io=off "$LOOP"
@@ -134,7 +134,7 @@ finds "problem $MNT/bad.img: 1 requests failed"
 let_go
 kill -KILL "$(pgrep -o -x bouncefs)"
 dead() { ! stat "$MNT" >/dev/null 2>&1; }
-within 5 dead
+within 10 dead
 ! "$CTL" doctor "$MNT" >"$TMP/found" || die "all is well?"
-finds "$MNT: does not answer: Transport endpoint is not connected"
+finds "problem $MNT: does not answer: "
 umount -l "$MNT"

@@ -102,6 +102,6 @@ bounce "$POOL" "$TMP/other"
 keeper=$(pgrep -o -f "$TMP/other\$")
 kill -KILL "$keeper"
 dead() { ! stat "$TMP/other" >/dev/null 2>&1; }
-within 5 dead
+within 10 dead
 metrics dead 'sorted(m("up")) == [0, 1] and len(m("workers")) == 1' "$MNT" "$TMP/other"
 umount -l "$TMP/other"
