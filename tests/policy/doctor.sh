@@ -136,5 +136,5 @@ kill -KILL "$(pgrep -o -x bouncefs)"
 dead() { ! stat "$MNT" >/dev/null 2>&1; }
 within 10 dead
 ! "$CTL" doctor "$MNT" >"$TMP/found" || die "all is well?"
-finds "problem $MNT: does not answer: "
+finds "$MNT: does not answer: "
 umount -l "$MNT"
