@@ -129,11 +129,15 @@ static void use(struct mount *mount)
 		node_forget(&mount->nodes, mount->state.nodes[i].id, UINT64_MAX);
 }
 
-/* As server.c does it. */
+/* As server.c does it. No file has checksums: for want of a pool's root there are none. */
 static void take_over(struct mount *mount)
 {
+	static const struct sums_config config = {.root_fd = -1};
+	static struct sums *sums;
+
 	int device_fd[DEVICES_MAX], clones[THREADS_MAX];
 
+	expect(sums || sums_init(&sums, &config, sums_memory(RECORDS)) == 0);
 	expect(mount->state.header->workers <= ARRAY_SIZE(clones));
 	takeover_note_death(mount);
 	takeover_is_poison(mount, 3);
@@ -143,7 +147,7 @@ static void take_over(struct mount *mount)
 	expect(node_table_restore(&mount->nodes, &mount->state, device_fd) == 0);
 	takeover_image_keeper(mount, &mount->image_keeper);
 	expect(image_table_init(&mount->images, mount->state.header->images, mount->state.images,
-				&mount->image_keeper, NULL, 0) == 0);
+				&mount->image_keeper, sums, NULL, 0) == 0);
 	if (file_restore(mount) == 0)
 		use(mount);
 	image_table_fini(&mount->images);
