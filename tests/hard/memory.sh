@@ -109,6 +109,7 @@ tally requests $((4 * 8 * 64))
 note "a daemon without memory for its bursts"
 burst()
 {
+	sleep 3 # what the last burst had has been given back
 	echo "$w" >"$GROUP/cgroup.procs"
 	timeout -s KILL 60 fio --minimal --name=burst --filename="$LOOP" --direct=1 --rw=randwrite --bs=1m \
 		--size=256m --ioengine=io_uring --iodepth=32 --verify=crc32c --verify_fatal=1 \
