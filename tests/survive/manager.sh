@@ -41,6 +41,9 @@ findmnt "$MNT" >/dev/null || die "the pool is not mounted"
 "$TOOLS/once" read "$MNT/vm.img" 0 4096 >/dev/null
 
 note "a stop"
+# the last close comes after close(2) has returned
+closed() { getfattr --only-values -n user.bouncefs.status "$MNT" 2>/dev/null | grep -q 'open-images=0'; }
+within 5 closed
 kill -TERM "$MANAGER"
 wait "$MANAGER"
 ! findmnt "$MNT" || die "still mounted"
