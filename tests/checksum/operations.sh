@@ -7,6 +7,7 @@ require xfs_io setfattr
 
 pool xfs
 bounce "$POOL" "$MNT" checksum=xxh3
+fewer() { [ "$(sidecars)" -lt "$1" ]; }
 sidecars() { find "$POOL/.bouncefs" -type f | wc -l; }
 effective() { getfattr --only-values -n user.bouncefs.effective "$1" 2>/dev/null; }
 said() { grep -c "csum failed" "$TMP/bouncefs.log" || true; }
@@ -68,7 +69,7 @@ exec 3<>"$MNT/link"
 rm "$MNT/link"
 is "while it is open" "$(sidecars)" "$n"
 exec 3>&-
-within 5 eval '[ "$(sidecars)" -lt '"$n"' ]'
+within 5 fewer "$n"
 mv "$MNT/b.img" "$MNT/a.img"
 is "a name that is taken" "$(sidecars)" "$((n - 2))"
 good a.img
