@@ -175,21 +175,26 @@ static bool begin_sums(struct io *io, void (*ready)(struct sums_op *op))
 
 /*
  * A block differs from its sum, and no write can have overtaken it: its range is held. Once more
- * from the device, and if it still does it is bad. What comes of it is in RESULT: 0, -EIO.
+ * from the device, and if it still does it is bad, which a read may be allowed to pass on. What
+ * comes of it is in RESULT: 0, -errno.
  */
 static void look_again(struct sums_work *work, void (*then)(struct lane_work *work))
 {
 	struct io *io = container_of(work, struct io, check);
 	char again[SUM_BLOCK] __attribute__((aligned(SUM_BLOCK)));
 	uint64_t offset = io->start + (uint64_t)io->doubtful * SUM_BLOCK;
+	int rc = image_read_blocks(io->image, again, SUM_BLOCK, offset, true);
 
-	io->result = image_read_blocks(io->image, again, SUM_BLOCK, offset, true);
-	if (io->result == 0 &&
+	if (rc == 0)
+		memcpy(io->block, again, SUM_BLOCK);
+	if (rc == 0 &&
 	    sums_differ(&io->sums, again, io->doubtful, io->doubtful + 1) == io->doubtful) {
 		sums_report(io->image, again, offset);
-		io->result = -EIO;
+		if (io->kind == IO_WRITE ||
+		    io->image->settings.value[SETTING_CHECKSUM_ERRORS] == CSUM_ERRORS_FAIL)
+			rc = -EIO;
 	}
-	memcpy(io->block, again, SUM_BLOCK);
+	io->result = rc;
 	go_on(io, then);
 }
 
@@ -249,8 +254,7 @@ static void read_checked(struct lane_work *work)
 {
 	struct io *io = container_of(work, struct io, resume);
 
-	if (io->result < 0 &&
-	    io->image->settings.value[SETTING_CHECKSUM_ERRORS] == CSUM_ERRORS_FAIL)
+	if (io->result < 0)
 		finish(io, io->result);
 	else
 		verify_read(io, io->doubtful + 1);
