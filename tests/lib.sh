@@ -88,8 +88,16 @@ detach()
 	! mountpoint -q "$1" || umount "$1" || { sleep 1; umount "$1"; }
 }
 
-# a number that was given back may be somebody else's device by now
-is_ours() { [[ $(cat "/sys/block/${1#/dev/}/loop/backing_file" 2>/dev/null) == "$TMP"/* ]]; }
+# Each attaching of a device has a number of its own. The device may be somebody else's by now, and the
+# path of its file tells nothing once the file's mount is gone.
+attachment() { cat "/sys/block/${1#/dev/}/diskseq"; }
+is_ours()
+{
+	local file=/sys/block/${1#/dev/}/loop/backing_file
+
+	[ -e "$file" ] && { [[ $(cat "$file") == "$TMP"/* ]] ||
+		grep -qsxF "$1 $(attachment "$1")" "$TMP/loops"; } 2>/dev/null
+}
 is_detached() { ! is_ours "$1"; }
 
 # unloop DEVICE: detach it if it is attached; takes a moment where it is still open
@@ -156,7 +164,7 @@ loop()
 	local file=$1
 	shift
 	LOOP=$(losetup --find --show "$@" "$file")
-	losetup -n -O NAME,BACK-MAJ:MIN,BACK-INO "$LOOP" | tr -s ' ' >>"$TMP/loops"
+	echo "$LOOP $(attachment "$LOOP")" >>"$TMP/loops"
 	defer unloop "$LOOP"
 }
 
