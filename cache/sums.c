@@ -453,13 +453,14 @@ void sums_state(struct image *image, struct sums_state *state)
 
 /* ===== changes of another kind than a write ===== */
 
-void sums_widen(const struct image *image, uint64_t *start, uint64_t *end)
+bool sums_widen(const struct image *image, uint64_t *start, uint64_t *end)
 {
 	if (!image->sums)
-		return;
+		return false;
 	*start -= *start % REGION_BYTES;
 	if (*end < UINT64_MAX - REGION_BYTES)
 		*end += (REGION_BYTES - *end % REGION_BYTES) % REGION_BYTES;
+	return true;
 }
 
 /* Reads a block; verifies it, too, if its sum means something. */

@@ -132,8 +132,9 @@ void sums_doubt(struct image *image);
 
 /* ===== changes of another kind than a write; for threads that may sleep ===== */
 
-/* Widens a range to whole regions if the image has sums: what is to be held for a change. */
-void sums_widen(const struct image *image, uint64_t *start, uint64_t *end);
+/* Widens a range to whole regions if the image has sums: what is to be held for a change. Returns
+ * whether it has: it may get some before the range is granted. */
+bool sums_widen(const struct image *image, uint64_t *start, uint64_t *end);
 
 /*
  * Before START to END (bytes) change; they are held. What the first and the last block keep is

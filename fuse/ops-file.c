@@ -254,6 +254,23 @@ static struct image *image_of(struct mount *mount, uint64_t fh)
 	return file ? image_at(&mount->images, file->image) : NULL;
 }
 
+/* Holds what a change of these bytes takes. */
+static void hold_change(struct image *image, struct held_range *held, uint64_t from, uint64_t to)
+{
+	uint64_t start, end;
+	bool wide;
+
+	for (;;) {
+		start = align_down(from, SLOT_PAGE);
+		end = align_up(to, SLOT_PAGE);
+		wide = sums_widen(image, &start, &end);
+		range_hold(&image->ranges, held, start, end);
+		if (wide || !image->sums)
+			return;
+		range_drop(&image->ranges, held); /* it has got checksums meanwhile */
+	}
+}
+
 /* Its range is held. */
 static int change_space(struct image *image, int mode, off_t offset, off_t length)
 {
@@ -284,11 +301,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	}
 	rc = fuse_req_ctx(req)->uid ? image_drop_privileges(image->cached_fd) : 0;
 	if (rc == 0) {
-		uint64_t start = align_down(offset, SLOT_PAGE);
-		uint64_t end = align_up(offset + length, SLOT_PAGE);
-
-		sums_widen(image, &start, &end);
-		range_hold(&image->ranges, &held, start, end);
+		hold_change(image, &held, offset, offset + length);
 		rc = change_space(image, mode, offset, length);
 		range_drop(&image->ranges, &held);
 	}
@@ -349,26 +362,18 @@ struct copy {
 	struct held_range held_in, held_out;
 };
 
-static void hold_one(struct image *image, struct held_range *held, uint64_t from, uint64_t to)
-{
-	from = align_down(from, SLOT_PAGE);
-	to = align_up(to, SLOT_PAGE);
-	sums_widen(image, &from, &to);
-	range_hold(&image->ranges, held, from, to);
-}
-
 static void copy_hold(struct copy *c)
 {
 	if (c->in == c->out) {
-		hold_one(c->in, &c->held_in, MIN(c->off_in, c->off_out),
-			 MAX(c->off_in, c->off_out) + c->length);
+		hold_change(c->in, &c->held_in, MIN(c->off_in, c->off_out),
+			    MAX(c->off_in, c->off_out) + c->length);
 		return;
 	}
 	if (c->in->index < c->out->index)
-		hold_one(c->in, &c->held_in, c->off_in, c->off_in + c->length);
-	hold_one(c->out, &c->held_out, c->off_out, c->off_out + c->length);
+		hold_change(c->in, &c->held_in, c->off_in, c->off_in + c->length);
+	hold_change(c->out, &c->held_out, c->off_out, c->off_out + c->length);
 	if (c->in->index > c->out->index)
-		hold_one(c->in, &c->held_in, c->off_in, c->off_in + c->length);
+		hold_change(c->in, &c->held_in, c->off_in, c->off_in + c->length);
 }
 
 static void copy_drop(struct copy *c)
