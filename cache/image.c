@@ -779,7 +779,8 @@ int64_t image_size(const struct image *image)
 {
 	struct stat st;
 
-	return fstat(image->fd, &st) < 0 ? -errno : st.st_size;
+	/* A mode switch closes the other one. */
+	return fstat(image->cached_fd, &st) < 0 ? -errno : st.st_size;
 }
 
 /* Clean pages would hide what the device has. */
