@@ -273,13 +273,27 @@ static void finish_read(struct io *io)
 		deliver(io);
 }
 
+/* XFS fails a direct read with EIO that meets space reserved beyond the end of the file by an
+ * earlier write through the page cache: once more, to the end. */
+static bool reached_beyond(struct io *io, int res)
+{
+	int64_t size = image_size(io->image);
+	uint64_t end = align_up(MAX(size, 0), align_of(io));
+
+	if (res != -EIO || !io->image->traits->direct || io->start + io->progress >= end ||
+	    io->start + io->span <= end)
+		return false;
+	io->span = end - io->start;
+	return true;
+}
+
 static void read_more(struct io *io, int res)
 {
 	uint32_t progress, before = io->progress;
 	int64_t size;
 
 	if (res < 0) {
-		if (transient(io, res))
+		if (transient(io, res) || reached_beyond(io, res))
 			submit_rest_of_read(io);
 		else
 			finish(io, res);
