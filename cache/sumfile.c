@@ -141,6 +141,8 @@ int sums_init(struct sums **result, const struct sums_config *config, int memory
 	sums->pins = calloc(sums->nframes, sizeof(*sums->pins));
 	sums->owner = calloc(sums->nframes, sizeof(*sums->owner));
 	*result = sums;
+	/* The library chooses its vectors at its first hash, under no lock: here is one thread. */
+	sum_of(sums->pages);
 	return sums->pins && sums->owner ? 0 : -ENOMEM;
 }
 
