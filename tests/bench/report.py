@@ -57,7 +57,7 @@ def text(result):
     for table in result["tables"].values():
         yield ""
         yield f"{table['filesystem']} in memory, medians of {result['rounds']} interleaved rounds of " \
-              f"{result['seconds']:g} s; in brackets the median ratio to the first row of the same round:"
+              f"{table['seconds']:g} s; in brackets the median ratio to the first row of the same round:"
         yield ""
         yield from aligned(rows(table))
         for name, why in table["missing"].items():
