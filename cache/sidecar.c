@@ -15,6 +15,7 @@
 
 #define MAGIC "BFSUMS\r\n"
 #define HANDLE_MAX 112
+#define SEQUENCE_MAX ((uint64_t)INT64_MAX)
 
 /* ===== places ===== */
 
@@ -81,12 +82,13 @@ static int read_twin(const struct sidecar *sidecar, uint64_t place, void *page)
 
 	for (int i = 0; i < 2; i++) {
 		rc[i] = read_page(sidecar, twin[i], place + i * SIDECAR_PAGE);
-		/* After the last sequence number no write would count any more. */
 		if (rc[i] == 0 && twin[i][0] == check_of(twin[i], 8, SIDECAR_PAGE) &&
-		    le64toh(twin[i][1]) <= INT64_MAX &&
 		    (best < 0 || le64toh(twin[i][1]) > le64toh(twin[best][1])))
 			best = i;
 	}
+	/* Nobody has counted so far. Were it ignored, the older one would be believed. */
+	if (best >= 0 && le64toh(twin[best][1]) > SEQUENCE_MAX)
+		return -EBADMSG;
 	if (best >= 0)
 		memcpy(page, twin[best], SIDECAR_PAGE);
 	else if (rc[0] < 0)
