@@ -137,7 +137,7 @@ static int read_header(struct sidecar *sidecar)
 	if (fstat(sidecar->fd, &st) < 0)
 		return -errno;
 	/* Cut off: where sum pages are missing there would seem to be no sums. */
-	return h->groups > UINT32_MAX || (uint64_t)st.st_size < group_place(h->groups) ? -EBADMSG
+	return h->groups > GROUPS_MAX || (uint64_t)st.st_size < group_place(h->groups) ? -EBADMSG
 										       : 0;
 }
 
@@ -175,7 +175,7 @@ int sidecar_open(int dir, const char *name, struct sidecar *sidecar)
 		return -errno;
 	rc = read_header(sidecar);
 	if (rc < 0)
-		close(sidecar->fd);
+		close(steal_fd(&sidecar->fd));
 	else /* it may have been adopted */
 		snprintf(sidecar->header.name, sizeof(sidecar->header.name), "%s", name);
 	return rc;
@@ -212,7 +212,7 @@ int sidecar_create(int dir, const char *name, uint64_t groups, struct sidecar *s
 	if (rc == 0)
 		rc = sidecar_write_header(sidecar);
 	if (rc < 0) {
-		close(sidecar->fd);
+		close(steal_fd(&sidecar->fd));
 		unlinkat(dir, text, 0);
 	}
 	return rc;

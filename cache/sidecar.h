@@ -25,6 +25,10 @@
 #define REGION_BYTES (REGION_BLOCKS * SIDECAR_PAGE)
 #define GROUP_REGIONS 8128u
 
+/* Of the largest file that has sums. */
+#define GROUPS_MAX 4352u
+#define REGIONS_MAX (GROUPS_MAX * (uint64_t)GROUP_REGIONS)
+
 struct sum_page {
 	uint64_t check;	     /* of all that follows */
 	uint64_t head_check; /* of what follows before the sums: a sector is never torn */
@@ -86,7 +90,7 @@ static inline uint64_t sidecar_regions(const struct sidecar *sidecar)
 int sidecar_name(int root_fd, int fd, char name[SIDECAR_NAME_MAX]);
 
 /* Opens NAME in DIR. -ENOENT; -EPROTONOSUPPORT: of a version that we do not know; -EBADMSG:
- * damaged. */
+ * damaged. After an error, here and in the next, the descriptor is -1. */
 int sidecar_open(int dir, const char *name, struct sidecar *sidecar);
 
 /* A new one for a file that needs GROUPS, without a name until sidecar_publish(). */

@@ -32,9 +32,6 @@
 #define WORD_WRITER (1u << 16) /* times the writes under way */
 #define WORD_WRITERS (~0u << 16)
 
-/* Address space that is reserved for each image with sums, and used as far as it gets. */
-#define GROUPS_MAX 4352u
-#define REGIONS_MAX (GROUPS_MAX * (uint64_t)GROUP_REGIONS)
 _Static_assert(REGIONS_MAX *REGION_BYTES > SUMS_BYTES_MAX, "all of the largest file");
 
 struct sum_frame {
