@@ -479,6 +479,11 @@ static void settle_intents(struct sum_file *file)
 		    intent->blocks > INTENT_BLOCKS || intent->first >= REGIONS_MAX * REGION_BLOCKS)
 			continue;
 		sums_begin_waiting(&w, file, intent->first, intent->blocks, false);
+		/* Its sums were given up, although they were in use, and there is no room for them.
+		 */
+		for (uint64_t b = intent->first; !w.op.begun && b < intent->first + intent->blocks;
+		     b = (region_of(b) + 1) * REGION_BLOCKS)
+			sumsd_unhash(file, region_of(b));
 		sums_settle_failed(&w.op, intent);
 		sums_end(&w.op);
 	}

@@ -459,7 +459,9 @@ void sums_queue(struct sums_thread *thread, struct sums_op *op)
 
 	op->next = NULL;
 	if (!thread->running) {
-		serve_ops(sums, op);
+		/* A wait would never end. */
+		if (serve_ops(sums, op))
+			op->ready(op);
 		return;
 	}
 	pthread_mutex_lock(&thread->lock);
