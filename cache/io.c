@@ -173,14 +173,24 @@ static bool begin_sums(struct io *io, void (*ready)(struct sums_op *op))
 	return sums_begin(&io->sums);
 }
 
+static void looked_again(struct lane_work *work)
+{
+	struct io *io = container_of(work, struct io, resume);
+
+	if (io->result < 0)
+		finish(io, io->result);
+	else
+		io->checked(io);
+}
+
 /*
  * A block differs from its sum, and no write can have overtaken it: its range is held. Once more
  * from the device, and if it still does it is bad, which a read may be allowed to pass on. What
  * comes of it is in RESULT: 0, -errno.
  */
-static void look_again(struct sums_work *work, void (*then)(struct lane_work *work))
+static void look_again(struct lane_work *work)
 {
-	struct io *io = container_of(work, struct io, check);
+	struct io *io = container_of(work, struct io, resume);
 	char again[SUM_BLOCK] __attribute__((aligned(SUM_BLOCK)));
 	uint64_t offset = io->start + (uint64_t)io->doubtful * SUM_BLOCK;
 	int rc = image_read_blocks(io->image, again, SUM_BLOCK, offset, true);
@@ -195,20 +205,27 @@ static void look_again(struct sums_work *work, void (*then)(struct lane_work *wo
 			rc = -EIO;
 	}
 	io->result = rc;
-	go_on(io, then);
+	go_on(io, looked_again);
 }
 
-/* Of BLOCKS read to DATA, beginning with FROM of those transferred: the first that differs is
- * looked at again by CHECK, and false returned. */
+/* A thread that may sleep does what the io's own may not. */
+static void ask(struct io *io, void (*run)(struct lane_work *work))
+{
+	io->resume.run = run;
+	sums_ask(io->image->sums, &io->resume);
+}
+
+/* Of the blocks read to DATA, from FROM of those transferred: the first that differs is looked at
+ * again, and false returned; if it may pass the io goes on with CHECKED. */
 static bool verify(struct io *io, char *data, uint32_t from, uint32_t end,
-		   void (*check)(struct sums_work *work))
+		   void (*checked)(struct io *io))
 {
 	io->doubtful = sums_differ(&io->sums, data, from, end);
 	if (io->doubtful == end)
 		return true;
 	io->block = data + (size_t)(io->doubtful - from) * SUM_BLOCK;
-	io->check.run = check;
-	sums_ask(io->image->sums, &io->check);
+	io->checked = checked;
+	ask(io, look_again);
 	return false;
 }
 
@@ -238,7 +255,7 @@ static void deliver(struct io *io)
 	}
 }
 
-static void check_read(struct sums_work *work);
+static void verify_rest(struct io *io);
 
 /* A last block that is cut by the end of the file goes on with zeroes. */
 static void verify_read(struct io *io, uint32_t from)
@@ -246,23 +263,13 @@ static void verify_read(struct io *io, uint32_t from)
 	uint32_t blocks = (io->progress + SUM_BLOCK - 1) / SUM_BLOCK;
 
 	memset(io->slot->payload + io->progress, 0, blocks * SUM_BLOCK - io->progress);
-	if (verify(io, io->slot->payload + (size_t)from * SUM_BLOCK, from, blocks, check_read))
+	if (verify(io, io->slot->payload + (size_t)from * SUM_BLOCK, from, blocks, verify_rest))
 		deliver(io);
 }
 
-static void read_checked(struct lane_work *work)
+static void verify_rest(struct io *io)
 {
-	struct io *io = container_of(work, struct io, resume);
-
-	if (io->result < 0)
-		finish(io, io->result);
-	else
-		verify_read(io, io->doubtful + 1);
-}
-
-static void check_read(struct sums_work *work)
-{
-	look_again(work, read_checked);
+	verify_read(io, io->doubtful + 1);
 }
 
 static void finish_read(struct io *io)
@@ -449,9 +456,9 @@ static void write_settled(struct lane_work *work)
 	finish(io, io->result);
 }
 
-static void settle_write(struct sums_work *work)
+static void settle_write(struct lane_work *work)
 {
-	struct io *io = container_of(work, struct io, check);
+	struct io *io = container_of(work, struct io, resume);
 
 	sums_settle_failed(&io->sums, io->intent);
 	go_on(io, write_settled);
@@ -465,8 +472,7 @@ static void fail_write(struct io *io, int error)
 		return;
 	}
 	io->result = error;
-	io->check.run = settle_write;
-	sums_ask(io->image->sums, &io->check);
+	ask(io, settle_write);
 }
 
 static void write_more(struct io *io, int res)
@@ -583,28 +589,13 @@ static void copy_tail(struct io *io)
 	write_merged(io);
 }
 
-static void tail_checked(struct lane_work *work)
-{
-	struct io *io = container_of(work, struct io, resume);
-
-	if (io->result < 0)
-		finish(io, io->result);
-	else
-		copy_tail(io);
-}
-
-static void check_tail(struct sums_work *work)
-{
-	look_again(work, tail_checked);
-}
-
 static void tail_read(struct io *io, int res)
 {
 	uint32_t tail = align_down(io->offset - io->start + io->length, align_of(io));
 
 	if (!have_block(io, res, tail, tail_read))
 		return;
-	if (verify(io, scratch(io), tail / SUM_BLOCK, tail / SUM_BLOCK + 1, check_tail))
+	if (verify(io, scratch(io), tail / SUM_BLOCK, tail / SUM_BLOCK + 1, copy_tail))
 		copy_tail(io);
 }
 
@@ -631,26 +622,11 @@ static void merge_head(struct io *io)
 	merge_tail(io);
 }
 
-static void head_checked(struct lane_work *work)
-{
-	struct io *io = container_of(work, struct io, resume);
-
-	if (io->result < 0)
-		finish(io, io->result);
-	else
-		merge_head(io);
-}
-
-static void check_head(struct sums_work *work)
-{
-	look_again(work, head_checked);
-}
-
 static void head_read(struct io *io, int res)
 {
 	if (!have_block(io, res, 0, head_read))
 		return;
-	if (verify(io, scratch(io), 0, 1, check_head))
+	if (verify(io, scratch(io), 0, 1, merge_head))
 		merge_head(io);
 }
 

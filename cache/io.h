@@ -51,9 +51,9 @@ struct io {
 	unsigned witness;	/* IO_FSYNC: which one is being heard */
 	uint64_t mark;		/* IO_FSYNC: what was written when it began */
 	struct sums_op sums;
-	struct sums_work check;
 	uint32_t doubtful; /* the block that differed, of those transferred */
 	char *block;	   /* where it is */
+	void (*checked)(struct io *io);
 };
 
 void io_start(struct io *io);

@@ -238,7 +238,7 @@ static bool do_one(struct sums *sums, char *data)
 }
 
 /* Waits so long unless there is something to do. False: no more. */
-static bool pause_for(struct sums_thread *thread, double seconds, struct sums_work **work)
+static bool pause_for(struct sums_thread *thread, double seconds)
 {
 	struct timespec until;
 	bool going;
@@ -248,25 +248,13 @@ static bool pause_for(struct sums_thread *thread, double seconds, struct sums_wo
 	until.tv_sec += (long)seconds + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&thread->lock);
-	while (!thread->work && !thread->stopping && !thread->woken)
+	while (!atomic_load(&thread->work) && !thread->stopping && !thread->woken)
 		if (pthread_cond_timedwait(&thread->more, &thread->lock, &until) == ETIMEDOUT)
 			break;
 	thread->woken = false;
-	*work = thread->work;
-	thread->work = NULL;
-	going = *work || !thread->stopping;
+	going = atomic_load(&thread->work) || !thread->stopping;
 	pthread_mutex_unlock(&thread->lock);
 	return going;
-}
-
-static void do_work(struct sums_work *work)
-{
-	while (work) {
-		struct sums_work *next = work->next;
-
-		work->run(work); /* it may be gone then */
-		work = next;
-	}
 }
 
 void *rehash_thread(void *arg)
@@ -274,13 +262,12 @@ void *rehash_thread(void *arg)
 	struct sums *sums = arg;
 	struct timespec round, began;
 	char *data = aligned_alloc(SIDECAR_PAGE, CHUNK);
-	struct sums_work *work;
 	double pause = 0;
 
 	pthread_setname_np(pthread_self(), "bouncefs/hash");
 	clock_gettime(CLOCK_MONOTONIC, &round);
-	while (pause_for(&sums->reader, pause, &work)) {
-		do_work(work);
+	while (pause_for(&sums->reader, pause)) {
+		work_run_all(&sums->reader.work);
 		if (since(&round) >= ROUND_SECONDS) {
 			rounds(sums);
 			clock_gettime(CLOCK_MONOTONIC, &round);
@@ -293,13 +280,12 @@ void *rehash_thread(void *arg)
 	return NULL;
 }
 
-void sums_ask(struct sum_file *file, struct sums_work *work)
+void sums_ask(struct sum_file *file, struct lane_work *work)
 {
 	struct sums_thread *thread = &file->sums->reader;
 
 	pthread_mutex_lock(&thread->lock);
-	work->next = thread->work;
-	thread->work = work;
+	work_push(&thread->work, work);
 	pthread_cond_signal(&thread->more);
 	pthread_mutex_unlock(&thread->lock);
 }

@@ -95,7 +95,7 @@ struct sums_thread {
 	pthread_cond_t more;
 	struct sums_call *calls;
 	struct sums_op *ops;
-	struct sums_work *work; /* rehash */
+	work_inbox work; /* rehash */
 	bool woken, stopping, running;
 };
 

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "work.h"
+
 #define SUM_BLOCK 4096u
 
 /* Files that are larger have none. */
@@ -120,12 +122,8 @@ void sums_commit(const struct sums_op *op, struct sum_intent *intent);
  * threads that may sleep. */
 void sums_settle_failed(const struct sums_op *op, struct sum_intent *intent);
 
-/* Something to be done by a thread that may sleep. */
-struct sums_work {
-	void (*run)(struct sums_work *work);
-	struct sums_work *next;
-};
-void sums_ask(struct sum_file *file, struct sums_work *work);
+/* WORK is done by a thread that may sleep. */
+void sums_ask(struct sum_file *file, struct lane_work *work);
 
 /* An fsync failed: what is dirty now may be lost. Any thread. */
 void sums_doubt(struct image *image);
