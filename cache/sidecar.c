@@ -73,27 +73,31 @@ static int read_page(const struct sidecar *sidecar, void *page, uint64_t place)
 	return 0;
 }
 
-/* The better one of two pages at PLACE, which begin with check and sequence; MORE words of it are
- * not bytes. Which it is, or -errno. */
+/* The better one of two pages at PLACE, which begin with check and sequence. Nobody counts beyond
+ * SEQUENCE_MAX: one that has is damage, -EBADMSG, and PAGE the other one, whose number goes on. (If
+ * that were believed, so would it be when what is written next has such a number.) -errno. */
 static int read_twin(const struct sidecar *sidecar, uint64_t place, void *page)
 {
-	uint64_t twin[2][SIDECAR_PAGE / 8];
-	int rc[2], best = -EBADMSG;
+	uint64_t twin[SIDECAR_PAGE / 8], best = 0;
+	int first = 0, found = -EBADMSG;
+	bool beyond = false;
 
+	memset(page, 0, SIDECAR_PAGE);
 	for (int i = 0; i < 2; i++) {
-		rc[i] = read_page(sidecar, twin[i], place + i * SIDECAR_PAGE);
-		if (rc[i] == 0 && twin[i][0] == check_of(twin[i], 8, SIDECAR_PAGE) &&
-		    (best < 0 || le64toh(twin[i][1]) > le64toh(twin[best][1])))
-			best = i;
+		int rc = read_page(sidecar, twin, place + i * SIDECAR_PAGE);
+
+		first = i ? first : rc;
+		if (rc < 0 || twin[0] != check_of(twin, 8, SIDECAR_PAGE))
+			continue;
+		if (le64toh(twin[1]) > SEQUENCE_MAX) {
+			beyond = true;
+		} else if (found < 0 || le64toh(twin[1]) > best) {
+			memcpy(page, twin, SIDECAR_PAGE);
+			best = le64toh(twin[1]);
+			found = 0;
+		}
 	}
-	/* Nobody has counted so far. Were it ignored, the older one would be believed. */
-	if (best >= 0 && le64toh(twin[best][1]) > SEQUENCE_MAX)
-		return -EBADMSG;
-	if (best >= 0)
-		memcpy(page, twin[best], SIDECAR_PAGE);
-	else if (rc[0] < 0)
-		best = rc[0];
-	return best;
+	return beyond ? -EBADMSG : found < 0 && first < 0 ? first : found;
 }
 
 /* ===== header ===== */
@@ -276,10 +280,10 @@ int sidecar_read_map(struct sidecar *sidecar, uint64_t group, struct sum_map *ma
 {
 	int rc = read_twin(sidecar, group_place(group), map);
 
-	if (rc < 0)
-		return rc;
 	swap_words(map, offsetof(struct sum_map, regions));
 	sidecar->map_sequence[group] = map->sequence;
+	if (rc < 0)
+		return rc;
 	return map->id == sidecar->header.id && map->group == group ? 0 : -EBADMSG;
 }
 

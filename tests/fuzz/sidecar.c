@@ -116,10 +116,12 @@ static void write_all(struct sidecar *s)
 	struct sum_page page = {.sums = {7}}, again;
 	struct sum_map map = {.regions = {REGION_DIRTY}};
 	struct sidecar reopened;
+	uint64_t sequence;
 
 	for (int twin = 0; twin < 2; twin++) /* one of them may have been refused */
 		expect(sidecar_write_map(s, 0, &map) == 0);
-	if (is_read(sidecar_read_map(s, 0, &map), s->map_sequence[0]))
+	sequence = s->map_sequence[0];
+	if (is_read(sidecar_read_map(s, 0, &map), sequence))
 		expect((map.regions[0] & 3) == REGION_DIRTY);
 	expect(sidecar_write_sums(s, 1, &page) == 0 && sidecar_read_sums(s, 1, &again) == 0);
 	expect(again.sums[0] == 7);
