@@ -88,10 +88,8 @@ static void remove_node(struct node_table *table, struct node *node)
 	uint32_t i = node - table->state->nodes + 1;
 	uint32_t *link = &table->buckets[bucket_of(node->device, node->ino)];
 
-	while (*link && *link != i)
+	while (*link != i)
 		link = &table->next[*link - 1];
-	if (!*link) /* of a predecessor's damaged state: beyond what it said to have used */
-		return;
 	*link = table->next[i - 1];
 	atomic_store(&node->id, 0);
 	if (table->path_fd[i - 1]) {
@@ -260,7 +258,8 @@ struct node *node_get(struct node_table *table, uint64_t id)
 	uint32_t index = id == FUSE_ROOT_ID ? 0 : state_index(id);
 	struct node *node;
 
-	if (index >= NODES_MAX)
+	/* Beyond what a predecessor said to have used nobody has looked at what it left. */
+	if (index >= atomic_load(&table->state->header->nodes_used))
 		return NULL;
 	node = &table->state->nodes[index];
 	return atomic_load(&node->id) == id ? node : NULL;
@@ -337,6 +336,7 @@ int node_table_restore(struct node_table *table, struct state *state,
 		table->devices++;
 	}
 	table->used = MIN(highest, NODES_MAX);
+	atomic_store(&state->header->nodes_used, table->used);
 	for (uint32_t i = table->used; i-- > 0;) {
 		struct node *node = &state->nodes[i];
 		uint32_t *link = &table->free;
