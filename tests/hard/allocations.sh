@@ -20,7 +20,7 @@ load()
 }
 
 pool xfs
-for mode in none directsync writeback dontcache writethrough unsafe; do
+for mode in none directsync writeback dontcache writethrough unsafe none,checksum=xxh3; do
 	truncate -s 0 "$COUNT" && truncate -s 4096 "$COUNT"
 	bounce "$POOL" "$MNT" cache=$mode,detect-zeroes=unmap,memory=24
 	truncate -s 48M "$MNT/a.img"
