@@ -6,8 +6,8 @@
  *
  * Sends the child of process KEEPER one signal after the other (numbers), DEATHS times: at once
  *when it has been started (one in eight), or up to GAP milliseconds later. At most three in a row
- *die before they have threads, which is when they begin to serve, and the next one has time to
- *say so: a keeper may give up after five.
+ *die before they have their threads, which is when they begin to serve, and the next one has time
+ *to say so: a keeper may give up after five. SLOWER=N in the environment: it needs N times longer.
  * Ends early when KEEPER does. Prints the number of deaths.
  */
 #include <err.h>
@@ -69,9 +69,10 @@ static bool status_is(pid_t pid, const char *name, const char *value)
 	return is;
 }
 
+/* A sanitizer's daemon has a second thread from the beginning. */
 static bool serves(pid_t pid)
 {
-	return !status_is(pid, "Threads", "1\n");
+	return !status_is(pid, "Threads", "1\n") && !status_is(pid, "Threads", "2\n");
 }
 
 static pid_t next_worker(pid_t keeper, pid_t last)
@@ -94,12 +95,20 @@ static long now_us(void)
 	return t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+static long slower(void)
+{
+	const char *times = getenv("SLOWER");
+
+	return times ? atoi(times) : 1;
+}
+
 /* Waits so long. True if the worker has served for a while then; in the end it must have, if
  * PATIENT. */
 static bool wait_for(pid_t worker, long us, bool patient)
 {
-	long end = now_us() + us, since = 0, now, served = patient ? PATIENCE_US : SERVED_US;
+	long end = now_us() + us, since = 0, now, served;
 
+	served = (patient ? PATIENCE_US : SERVED_US) * slower();
 	for (;;) {
 		now = now_us();
 		if (!since && serves(worker))
