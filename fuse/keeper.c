@@ -263,7 +263,7 @@ static void handle_message(const char *text, int fd)
 		close(fd); /* BARRIER=1: all that came before has been done */
 }
 
-static void receive_message(void)
+static bool receive_message(void)
 {
 	union {
 		struct cmsghdr align;
@@ -282,12 +282,13 @@ static void receive_message(void)
 	int fd = -1;
 
 	if (n < 0)
-		return;
+		return false;
 	text[n] = 0;
 	keeper.incomplete |= message.msg_flags & MSG_CTRUNC; /* no room for a descriptor */
 	if (c && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	handle_message(text, fd);
+	return true;
 }
 
 /* ===== the end of a mount ===== */
@@ -402,9 +403,11 @@ static int loop(void)
 	while (rc < 0) {
 		if (poll(p, ARRAY_SIZE(p), -1) < 0)
 			continue;
-		if (p[0].revents & POLLIN) /* all that a worker had said counts before its death */
-			receive_message();
-		else if (read(keeper.signals, &info, sizeof(info)) > 0)
+		/* All that a worker had said counts before its death, also what it said while we
+		 * looked for it: poll() sees one descriptor after the other. */
+		while (receive_message())
+			;
+		if (p[1].revents & POLLIN && read(keeper.signals, &info, sizeof(info)) > 0)
 			rc = handle_signal(info.ssi_signo);
 	}
 	return rc;
