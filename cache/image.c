@@ -245,6 +245,7 @@ static struct image *image_new(const struct image_request *request)
 		image->witness[i] = -1;
 	range_queue_init(&image->ranges);
 	dirty_init(&image->dirty);
+	pthread_mutex_init(&image->changing, NULL);
 	pthread_rwlock_init(&image->sums_lock, NULL);
 	return image;
 }
@@ -570,10 +571,12 @@ int image_close(struct image_table *table, struct image *image, bool writer)
 	pthread_mutex_unlock(&table->lock);
 	/* What a writer leaves behind is made durable with its last close, as a shutdown would
 	 * expect. */
+	pthread_rwlock_rdlock(&image->sums_lock);
 	if (sync)
 		image_flush(image);
 	if (last)
 		sums_settle(image);
+	pthread_rwlock_unlock(&image->sums_lock);
 
 	pthread_mutex_lock(&table->lock);
 	if (--image->opens == 0) {
@@ -642,27 +645,20 @@ static int resolve_again(const struct image *image, const struct image_request *
 	return rc;
 }
 
-static bool gives_up_sums(const struct image *image, const struct settings *settings)
-{
-	return image->sums && wish_of(settings) == SUMS_DROP;
-}
-
-int image_reconfigure(struct image_table *table, struct image *image,
-		      const struct image_request *request)
+static int reconfigure(struct image_table *table, struct image *image,
+		       const struct image_request *request)
 {
 	struct settings old = image_settings(table, image), settings;
 	struct held_range held;
-	int rc;
+	int rc = resolve_again(image, request, &settings);
 
-	if (!image->is_image) /* it was decided when it was opened */
-		return 0;
-	rc = resolve_again(image, request, &settings);
 	if (rc < 0 || !memcmp(&settings, &old, sizeof(settings)))
 		return rc;
 	/* Most of the flush is done before anybody has to wait for the rest of it. */
 	if (!same_mode(&settings, &old))
 		image_flush(image);
-	sums_leave(image, gives_up_sums(image, &settings));
+	/* Whatever the settings are by then. */
+	sums_leave(image, true);
 	range_hold(&image->ranges, &held, 0, UINT64_MAX);
 	/* Again: of several who change something at a time the last one has to see it all. */
 	rc = resolve_again(image, request, &settings);
@@ -681,11 +677,25 @@ int image_reconfigure(struct image_table *table, struct image *image,
 	return rc < 0 ? rc : memcmp(&settings, &old, sizeof(settings)) != 0;
 }
 
+int image_reconfigure(struct image_table *table, struct image *image,
+		      const struct image_request *request)
+{
+	int rc;
+
+	if (!image->is_image) /* it was decided when it was opened */
+		return 0;
+	pthread_mutex_lock(&image->changing);
+	rc = reconfigure(table, image, request);
+	pthread_mutex_unlock(&image->changing);
+	return rc;
+}
+
 int image_adopt_sums(struct image_table *table, struct image *image, const char *path)
 {
 	struct held_range held;
 	int rc;
 
+	pthread_mutex_lock(&image->changing);
 	sums_leave(image, true);
 	range_hold(&image->ranges, &held, 0, UINT64_MAX);
 	pthread_rwlock_wrlock(&image->sums_lock);
@@ -697,6 +707,7 @@ int image_adopt_sums(struct image_table *table, struct image *image, const char 
 	image->record->settings = image->settings;
 	pthread_mutex_unlock(&table->lock);
 	range_drop(&image->ranges, &held);
+	pthread_mutex_unlock(&image->changing);
 	return rc;
 }
 

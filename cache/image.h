@@ -74,6 +74,7 @@ struct image {
 
 	struct range_queue ranges;
 	struct dirty dirty;
+	pthread_mutex_t changing; /* the settings, or the sums: by one at a time */
 
 	/* Of its blocks; NULL: it has none. Changed only by who holds all of the ranges (or before
 	 * and after anybody uses the image) and the lock. */

@@ -606,6 +606,8 @@ void sums_leave(struct image *image, bool leaving)
 	while (leaving && sums->busy == file)
 		pthread_cond_wait(&sums->not_busy, &sums->files_lock);
 	pthread_mutex_unlock(&sums->files_lock);
+	if (!leaving)
+		sums_wake(&sums->reader);
 }
 
 void sums_close(struct image *image)
