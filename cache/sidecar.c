@@ -140,6 +140,8 @@ static int read_header(struct sidecar *sidecar)
 	h->path[sizeof(h->path) - 1] = '\0';
 	if (fstat(sidecar->fd, &st) < 0)
 		return -errno;
+	if (!h->id) /* that of no sidecar */
+		return -EBADMSG;
 	/* Cut off: where sum pages are missing there would seem to be no sums. */
 	return h->groups > GROUPS_MAX || (uint64_t)st.st_size < group_place(h->groups) ? -EBADMSG
 										       : 0;
@@ -243,6 +245,9 @@ int sidecar_grow(struct sidecar *sidecar, uint64_t groups)
 {
 	uint64_t old = sidecar->header.groups;
 
+	/* What may be there is left of a growth that ended with a crash: it does not count. */
+	if (ftruncate(sidecar->fd, group_place(old)) < 0)
+		return -errno;
 	if (groups <= old)
 		return 0;
 	if (ftruncate(sidecar->fd, group_place(groups)) < 0)

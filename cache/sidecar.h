@@ -100,7 +100,8 @@ int sidecar_publish(int dir, const char *name, struct sidecar *sidecar);
 /* Gone for good when it returns. -ENOENT is no error. */
 int sidecar_remove(int dir, const char *name);
 
-/* Room for GROUPS; their maps are allocated. The header is to be written. */
+/* Room for GROUPS (it never shrinks), and nothing behind it; the maps of new ones are allocated. The
+ * header is to be written. */
 int sidecar_grow(struct sidecar *sidecar, uint64_t groups);
 
 /* Not durable before fdatasync(2). */

@@ -382,6 +382,14 @@ static int judge_foreign(struct sum_file *file, int foreign)
 	return foreign == FOREIGN_REFUSE ? -EIO : foreign == FOREIGN_REBUILD;
 }
 
+static uint64_t groups_of(const struct image *image)
+{
+	int64_t size = image_size(image);
+	uint64_t regions = size > 0 ? size / REGION_BYTES : 0;
+
+	return MIN(regions / GROUP_REGIONS + 1, GROUPS_MAX);
+}
+
 static int load_sums(struct sum_file *file, int foreign)
 {
 	uint64_t session = file->sidecar.header.session;
@@ -393,18 +401,14 @@ static int load_sums(struct sum_file *file, int foreign)
 	if (rc > 0 || file->sidecar.header.rebuild)
 		return -ESTALE;
 	atomic_store(&file->used, ours);
+	/* Also where the file has grown since: what cannot be had is made at the first write. */
+	if (groups_of(file->image) > file->sidecar.header.groups && !file->sidecar.readonly &&
+	    sidecar_grow(&file->sidecar, groups_of(file->image)) == 0)
+		atomic_store(&file->used, false);
 	/* A predecessor may have died between its pwrite and its fdatasync. */
 	if (ours && fdatasync(file->sidecar.fd) < 0)
 		return -errno;
 	return load_maps(file, session && !ours);
-}
-
-static uint64_t groups_of(const struct image *image)
-{
-	int64_t size = image_size(image);
-	uint64_t regions = size > 0 ? size / REGION_BYTES : 0;
-
-	return MIN(regions / GROUP_REGIONS + 1, GROUPS_MAX);
 }
 
 /* What is wished for cannot be had: no reason to keep the image from being used. */
