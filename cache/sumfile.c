@@ -63,7 +63,8 @@ static int map_memory(struct sums *sums, int fd)
 	if (pread(fd, &m, sizeof(m), 0) != sizeof(m) || fstat(fd, &st) < 0)
 		return -EPROTO;
 	l = layout_of(m.frames, m.intents);
-	if (m.magic != MEMORY_MAGIC || m.frames != FRAMES || (uint64_t)st.st_size != l.size)
+	if (m.magic != MEMORY_MAGIC || !m.session || m.frames != FRAMES ||
+	    (uint64_t)st.st_size != l.size)
 		return -EPROTO;
 	base = mmap(NULL, l.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (base == MAP_FAILED)
