@@ -571,12 +571,10 @@ int image_close(struct image_table *table, struct image *image, bool writer)
 	pthread_mutex_unlock(&table->lock);
 	/* What a writer leaves behind is made durable with its last close, as a shutdown would
 	 * expect. */
-	pthread_rwlock_rdlock(&image->sums_lock);
 	if (sync)
 		image_flush(image);
 	if (last)
 		sums_settle(image);
-	pthread_rwlock_unlock(&image->sums_lock);
 
 	pthread_mutex_lock(&table->lock);
 	if (--image->opens == 0) {
@@ -613,11 +611,12 @@ static int redirect(struct image_table *table, struct image *image, int direct)
 	return rc;
 }
 
-/* Nobody uses the image meanwhile, and its data are on the device. */
+/* All but checksums. Nobody uses the image meanwhile, and its data are on the device. */
 static int put_into_effect(struct image_table *table, struct image *image,
 			   const struct image_request *request, struct settings *settings)
 {
 	int direct, rc = open_direct(image, request, settings, &direct);
+	struct settings others;
 
 	if (rc < 0)
 		return rc;
@@ -628,8 +627,11 @@ static int put_into_effect(struct image_table *table, struct image *image,
 	} else if (direct >= 0) {
 		close(direct);
 	}
+	others = *settings;
+	others.value[SETTING_CHECKSUM] = image->settings.value[SETTING_CHECKSUM];
+	others.from[SETTING_CHECKSUM] = image->settings.from[SETTING_CHECKSUM];
 	if (rc == 0)
-		set_settings(image, settings);
+		set_settings(image, &others);
 	return rc;
 }
 
@@ -642,6 +644,17 @@ static int resolve_again(const struct image *image, const struct image_request *
 
 	if (rc == 0)
 		image_tell_checksum(image->sums, settings);
+	return rc;
+}
+
+/* Whatever comes of it, the settings tell what there is then. */
+static int change_sums(struct image_table *table, struct image *image, struct settings *settings)
+{
+	int rc = switch_sums(table, image, settings);
+
+	pthread_mutex_lock(&table->lock);
+	image->settings = image->record->settings = *settings;
+	pthread_mutex_unlock(&table->lock);
 	return rc;
 }
 
@@ -664,14 +677,15 @@ static int reconfigure(struct image_table *table, struct image *image,
 	rc = resolve_again(image, request, &settings);
 	if (rc == 0 && !same_mode(&settings, &image->settings))
 		image_flush(image);
-	if (rc == 0)
-		rc = switch_sums(table, image, &settings);
 	if (rc == 0) {
 		pthread_mutex_lock(&table->lock);
 		rc = put_into_effect(table, image, request, &settings);
 		pthread_mutex_unlock(&table->lock);
 		PROBE(mode_switched, image->key, settings.value[SETTING_CACHE], rc);
 	}
+	/* Last, as sums that are given up do not come back. */
+	if (rc == 0)
+		rc = change_sums(table, image, &settings);
 	sums_leave(image, false);
 	range_drop(&image->ranges, &held);
 	return rc < 0 ? rc : memcmp(&settings, &old, sizeof(settings)) != 0;

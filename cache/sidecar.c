@@ -236,8 +236,9 @@ int sidecar_publish(int dir, const char *name, struct sidecar *sidecar)
 
 int sidecar_remove(int dir, const char *name)
 {
-	if (unlinkat(dir, name, 0) < 0)
-		return errno == ENOENT ? 0 : -errno;
+	/* Who comes again may not have got as far as the fsync. */
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return -errno;
 	return fsync(dir) < 0 ? -errno : 0;
 }
 

@@ -587,16 +587,24 @@ int sums_adopt(struct sums *sums, struct image *image, const char *path)
 	return sums_open(sums, image, SUMS_KEEP, FOREIGN_VERIFY);
 }
 
-void sums_settle(struct image *image)
+static void settle(struct sum_file *file)
 {
-	struct sum_file *file = image->sums;
+	struct image *image = file->image;
 
-	if (!file || !atomic_load(&file->used))
+	if (!atomic_load(&file->used))
 		return;
 	pthread_mutex_lock(&file->sync_lock);
 	sums_set_idle(file);
 	sumsd_settle(file, image->traits->flush && image_flush(image) == 0);
 	pthread_mutex_unlock(&file->sync_lock);
+}
+
+void sums_settle(struct image *image)
+{
+	_keep_sums_(image);
+
+	if (image->sums)
+		settle(image->sums);
 }
 
 void sums_leave(struct image *image, bool leaving)
@@ -628,7 +636,7 @@ void sums_close(struct image *image)
 	if (fstat(image->cached_fd, &st) == 0 && !st.st_nlink)
 		unlinkat(sums->dir, file->sidecar.header.name, 0);
 	else
-		sums_settle(image);
+		settle(file);
 	sumsd_leave(file);
 	image->sums = NULL;
 	file_free(file);

@@ -51,25 +51,33 @@ struct sum_intent {
 	uint64_t sums[INTENT_BLOCKS];
 };
 
+/* Whether the sidecar is up to date. */
+enum sums_trust {
+	SUMS_KEPT,
+	SUMS_UNTOLD, /* it could not be, and does not say so yet: a crash would make it believed, so
+			no write is let through */
+	SUMS_BROKEN, /* it could not be, and will be hashed again: no sum is looked at */
+};
+
 struct sum_file {
 	struct sums *sums;
 	struct image *image;
 	struct sidecar sidecar;
 	struct sum_file *next;
-	_Atomic uint32_t *word;	   /* by region */
-	_Atomic uint16_t *frame;   /* by region: number + 1 of its frame, 0: none */
-	_Atomic uint32_t *unclean; /* by group: regions that are not clean */
-	uint8_t *marking;	   /* by group: its map is to be written */
-	_Atomic uint64_t unhashed; /* regions */
-	_Atomic uint64_t doubtful; /* regions that were in doubt when it was opened */
-	_Atomic uint64_t errors;   /* mismatches */
-	_Atomic bool in_doubt;	   /* an fsync has failed, and its regions do not say so yet */
-	_Atomic bool reports;	   /* some regions are WORD_REPORT */
-	int error;		   /* sumsd: what came of the last batch */
-	_Atomic bool broken;  /* the sidecar could not be kept up to date and means nothing now */
-	_Atomic bool leaving; /* is being closed */
-	_Atomic bool used;    /* the header says that we have it open */
-	bool marked;	      /* something of it waits for fdatasync */
+	_Atomic uint32_t *word;	    /* by region */
+	_Atomic uint16_t *frame;    /* by region: number + 1 of its frame, 0: none */
+	_Atomic uint32_t *unclean;  /* by group: regions that are not clean */
+	uint8_t *marking;	    /* by group: its map is to be written */
+	_Atomic uint64_t unhashed;  /* regions */
+	_Atomic uint64_t doubtful;  /* regions that were in doubt when it was opened */
+	_Atomic uint64_t errors;    /* mismatches */
+	_Atomic bool in_doubt;	    /* an fsync has failed, and its regions do not say so yet */
+	_Atomic bool reports;	    /* some regions are WORD_REPORT */
+	int error;		    /* sumsd: what came of the last batch */
+	_Atomic int trust;	    /* enum sums_trust */
+	_Atomic bool leaving;	    /* is being closed */
+	_Atomic bool used;	    /* the header says that we have it open */
+	bool marked;		    /* something of it waits for fdatasync */
 	pthread_mutex_t sync_lock;  /* from setting IDLE, over a sync, to what becomes clean */
 	struct timespec unreadable; /* rehash.c: when something could not be read */
 	uint64_t cursor;	    /* rehash.c: where it goes on */
@@ -120,6 +128,17 @@ struct sums {
 	pthread_cond_t not_busy;
 	struct sums_thread keeper, reader;
 };
+
+static inline void unlock_sums(pthread_rwlock_t **lock)
+{
+	pthread_rwlock_unlock(*lock);
+}
+
+/* For who holds no range: checksum=off takes the sums away only when nobody looks at them. */
+#define _keep_sums_(image)                                                     \
+	__attribute__((cleanup(unlock_sums), unused)) pthread_rwlock_t *kept = \
+		&(image)->sums_lock;                                           \
+	pthread_rwlock_rdlock(kept)
 
 /* For messages. Returns PATH or something better. */
 static inline const char *name_of(const struct sum_file *file, char path[PATH_MAX])

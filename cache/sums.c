@@ -134,13 +134,14 @@ static void end_region(struct sums_op *op, uint64_t region, int32_t frame)
 bool sums_begin(struct sums_op *op)
 {
 	uint64_t first = region_of(op->first), last;
+	int trust = atomic_load(&op->file->trust);
 
 	op->begun = false;
-	if (!op->blocks || atomic_load(&op->file->broken) ||
+	if (!op->blocks || trust == SUMS_BROKEN || (trust == SUMS_UNTOLD && !op->write) ||
 	    op->first >= SUMS_BYTES_MAX / SUM_BLOCK)
 		return true;
 	last = region_of(op->first + op->blocks - 1);
-	if (begin_region(op, first, &op->frame[0])) {
+	if (trust == SUMS_KEPT && begin_region(op, first, &op->frame[0])) {
 		op->begun = first == last || begin_region(op, last, &op->frame[1]);
 		if (op->begun)
 			return true;
@@ -315,16 +316,6 @@ void sums_report(struct image *image, const void *block, uint64_t offset)
 	sums_end(&w.op);
 }
 
-/* For who holds no range: checksum=off takes the sums away only when nobody looks at them. */
-static void unlock(pthread_rwlock_t **lock)
-{
-	pthread_rwlock_unlock(*lock);
-}
-
-#define _keep_sums_(image)                                                                     \
-	__attribute__((cleanup(unlock), unused)) pthread_rwlock_t *kept = &(image)->sums_lock; \
-	pthread_rwlock_rdlock(kept)
-
 /* REGION's page as it is, without taking a frame. False: its sums mean nothing. -errno. */
 static int peek(struct sum_file *file, uint64_t region, struct sum_page *page)
 {
@@ -337,7 +328,7 @@ static int peek(struct sum_file *file, uint64_t region, struct sum_page *page)
 	} else {
 		rc = sidecar_read_sums(&file->sidecar, region, page);
 	}
-	if (rc == -EBADMSG || atomic_load(&file->broken) ||
+	if (rc == -EBADMSG || atomic_load(&file->trust) != SUMS_KEPT ||
 	    state_of(atomic_load(&file->word[region])) == REGION_UNHASHED)
 		return false;
 	return rc < 0 ? rc : true;
@@ -443,7 +434,8 @@ void sums_state(struct image *image, struct sums_state *state)
 	for (uint64_t g = 0; g < sidecar_regions(&file->sidecar) / GROUP_REGIONS; g++)
 		unclean += atomic_load(&file->unclean[g]);
 	state->to_hash = atomic_load(&file->unhashed) * REGION_BYTES;
-	state->phase = state->to_hash || atomic_load(&file->broken) ? SUMS_BUILDING : SUMS_COMPLETE;
+	state->phase = state->to_hash || atomic_load(&file->trust) != SUMS_KEPT ? SUMS_BUILDING
+										: SUMS_COMPLETE;
 	state->dirty = unclean * REGION_BYTES;
 	state->errors = atomic_load(&file->errors);
 	for (; error_next(file, &offset, &length); offset += length)
@@ -638,12 +630,11 @@ void sums_failed(struct image *image, uint64_t start, uint64_t end)
 
 /* ===== repair ===== */
 
-int sums_repair(struct image *image, const void *data, uint64_t offset)
+static int repair_block(struct image *image, const void *data, uint64_t offset)
 {
 	char block[SUM_BLOCK] __attribute__((aligned(SUM_BLOCK)));
-	struct sum_file *file = image->sums;
 	unsigned at = offset / SUM_BLOCK % REGION_BLOCKS;
-	struct held_range held;
+	struct sum_file *file = image->sums;
 	struct waiting_op w;
 	int rc = -ENODATA;
 
@@ -654,7 +645,6 @@ int sums_repair(struct image *image, const void *data, uint64_t offset)
 	if (rc < 0)
 		return rc;
 	rc = -ENODATA;
-	range_hold(&image->ranges, &held, offset, offset + SUM_BLOCK);
 	sums_begin_waiting(&w, file, offset / SUM_BLOCK, 1, false);
 	if (w.op.begun && w.op.frame[0] >= 0) {
 		struct sum_page *page = &file->sums->pages[w.op.frame[0]];
@@ -674,7 +664,17 @@ int sums_repair(struct image *image, const void *data, uint64_t offset)
 		}
 	}
 	sums_end(&w.op);
-	range_drop(&image->ranges, &held);
 	sums_wake(&file->sums->keeper);
+	return rc;
+}
+
+int sums_repair(struct image *image, const void *data, uint64_t offset)
+{
+	struct held_range held;
+	int rc;
+
+	range_hold(&image->ranges, &held, offset, offset + SUM_BLOCK);
+	rc = repair_block(image, data, offset);
+	range_drop(&image->ranges, &held);
 	return rc;
 }

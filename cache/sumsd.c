@@ -26,16 +26,20 @@ static int give_up(struct sum_file *file, int error)
 {
 	struct sidecar *sidecar = &file->sidecar;
 	char path[PATH_MAX];
+	int rc = 0;
 
-	if (atomic_exchange(&file->broken, true))
+	if (atomic_load(&file->trust) == SUMS_BROKEN)
 		return 0;
-	log_err("%s: its checksums cannot be kept up to date (%s): nothing is verified, and all is "
-		"hashed again at the next open",
-		name_of(file, path), strerror(-error));
+	if (atomic_exchange(&file->trust, SUMS_UNTOLD) == SUMS_KEPT)
+		log_err("%s: its checksums cannot be kept up to date (%s): nothing is verified, and "
+			"all is hashed again at the next open",
+			name_of(file, path), strerror(-error));
 	sidecar->header.rebuild = 1;
-	if (sidecar_write_header(sidecar) == 0 && fdatasync(sidecar->fd) == 0)
-		return 0;
-	return sidecar_remove(file->sums->dir, sidecar->header.name);
+	if (sidecar_write_header(sidecar) < 0 || fdatasync(sidecar->fd) < 0)
+		rc = sidecar_remove(file->sums->dir, sidecar->header.name);
+	if (rc == 0)
+		atomic_store(&file->trust, SUMS_BROKEN);
+	return rc;
 }
 
 /* ===== states ===== */
@@ -148,6 +152,8 @@ static int make_durable(struct sum_file *file)
 {
 	int rc;
 
+	if (atomic_load(&file->trust) == SUMS_UNTOLD)
+		return give_up(file, 0);
 	if (!file->marked || file->sidecar.readonly)
 		return 0;
 	rc = sumsd_begin_use(file);
@@ -234,7 +240,7 @@ static int empty_frame(struct sums *sums, unsigned number)
 		rc = write_reports(file);
 	if (rc == 0)
 		rc = write_frame(sums, number);
-	if (rc < 0 && !atomic_load(&file->broken)) {
+	if (rc < 0 && atomic_load(&file->trust) == SUMS_KEPT) {
 		/* No room for sums: the data are served all the same. */
 		log_err("%s: checksums at %lu cannot be written (%s): hashed again later",
 			name_of(file, path), (unsigned long)(region * REGION_BYTES), strerror(-rc));
@@ -676,7 +682,7 @@ static void clear(struct sums_call *c)
 	struct sum_file *file = c->file;
 
 	c->result = write_all_frames(file, WORD_IDLE);
-	if (c->result < 0 || atomic_load(&file->broken))
+	if (c->result < 0 || atomic_load(&file->trust) != SUMS_KEPT)
 		return; /* they stay dirty */
 	clean_regions(file, WORD_IDLE);
 	file->marked = false;
@@ -730,7 +736,7 @@ static void settle(struct sums_call *c)
 
 	if (rc == 0)
 		rc = write_all_frames(file, 0);
-	if (rc == 0 && c->start && file->used && !atomic_load(&file->broken)) {
+	if (rc == 0 && c->start && file->used && atomic_load(&file->trust) == SUMS_KEPT) {
 		clean_regions(file, WORD_IDLE);
 		file->marked = false;
 		rc = write_maps(file);
@@ -813,6 +819,8 @@ static void touch(struct sums_call *c)
 
 int sums_touch(struct image *image)
 {
+	_keep_sums_(image);
+
 	return image->sums ? call(image->sums, touch, 0, 0, NULL) : 0;
 }
 
@@ -820,12 +828,17 @@ int sums_touch(struct image *image)
 
 void sums_doubt(struct image *image)
 {
-	struct sum_file *file = image->sums;
+	struct sum_file *file;
 
-	if (!file)
+	/* Who has the lock opens or closes them, and does not call regions clean. */
+	if (pthread_rwlock_tryrdlock(&image->sums_lock) != 0)
 		return;
-	atomic_store(&file->in_doubt, true);
-	sums_wake(&file->sums->keeper);
+	file = image->sums;
+	if (file) {
+		atomic_store(&file->in_doubt, true);
+		sums_wake(&file->sums->keeper);
+	}
+	pthread_rwlock_unlock(&image->sums_lock);
 }
 
 static void doubt(struct sum_file *file)

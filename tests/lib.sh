@@ -122,6 +122,9 @@ survivors()
 	done 2>/dev/null
 }
 
+# hangup: asks the daemon (the process that a service manager knows) to read the policy again
+hangup() { pkill -HUP -o -x bouncefs; }
+
 settle()
 {
 	local rc=$? u f

@@ -57,3 +57,28 @@ within 20 grep -q "c.img: checksums are complete" "$log"
 printf x | dd of="$STORE_BELOW/pool/c.img" bs=1 seek=12000000 conv=notrunc status=none
 scrubbed 1 "$MNT/c.img"
 exec 3>&-
+
+note "no way to say that they are not to be believed"
+x -f -c "pwrite -q -b 1M 0 4M" "$MNT/e.img"
+exec 3<>"$MNT/e.img"
+cp "$STORE_BELOW/pool/e.img" "$TMP/e.img"
+write() { dd if=/dev/urandom of="$MNT/e.img" bs=64k seek=100 count=1 conv=notrunc oflag=direct status=none 2>/dev/null; }
+for f in "$STORE_BELOW"/pool/.bouncefs/*; do
+	for op in write fsync meta; do
+		ctl fail EIO $op "file=${f##*/}"
+		ctl fail EIO $op "file=${f##*/}.new"
+	done
+done
+# the second one finds what the first one has left in memory
+! write || die "a write that would be forgotten"
+! write || die "a write that would be forgotten, the second time"
+! truncate -s 1M "$MNT/e.img" 2>/dev/null || die "a truncation that would be forgotten"
+! write || die "a write that would be forgotten, after a truncation"
+cmp "$STORE_BELOW/pool/e.img" "$TMP/e.img"
+ctl clear
+write
+exec 3>&-
+exec 3<>"$MNT/e.img"
+within 20 all_hashed
+exec 3>&-
+scrubbed 0 "$MNT/e.img"

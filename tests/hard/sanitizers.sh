@@ -6,7 +6,7 @@
 
 core=(system/errors-write system/errors-writeback system/lifecycle-signals system/matrix-unaligned
 	system/semantics-submounts policy/settings policy/sticky-errors policy/zeroes survive/restart
-	survive/unlinked survive/fsync-error hard/quota)
+	survive/unlinked survive/fsync-error hard/quota checksum/toggled)
 case ${SANITIZE:-address} in
 address) kind=address,undefined build=$BUILD-asan ;;
 thread)

@@ -59,3 +59,23 @@ rm "$standard"
 reload
 within 5 in_effect "$MNT/a.img" "cache=directsync (mount) checksum=xxh3 (it has them)"
 let_go
+
+note "a mode that cannot be had leaves checksums alone"
+store
+unbounce "$MNT"
+printf '[*.img]\nchecksum = xxh3\ncache = writeback\n' >"$standard"
+bounce "$STORE" "$MNT" "policy=$standard"
+truncate -s 1M "$MNT/c.img"
+hold_open "$MNT/c.img"
+has_sums() { ls "$STORE_BELOW/.bouncefs/"* >/dev/null 2>&1; }
+has_sums
+ctl fail EIO open file=c.img
+printf '[*.img]\nchecksum = off\ncache = none\n' >"$standard"
+reload
+says "c.img"
+effective "$MNT/c.img" "cache=writeback (policy) checksum=xxh3 (policy)"
+has_sums || die "they are gone"
+ctl clear
+reload
+within 5 in_effect "$MNT/c.img" "cache=none (policy) checksum=off (policy)"
+! has_sums || die "they are still there"
