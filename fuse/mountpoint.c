@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "policy/facts.h"
+#include "policy/field.h"
 #include "policy/log.h"
 #include "policy/util.h"
 
@@ -44,6 +46,38 @@ int source_open(const char *source)
 			return ours ? -ELOOP : -EBUSY;
 		usleep(POLL_MS * 1000);
 	}
+}
+
+static bool overlap(const struct place *a, const struct place *b)
+{
+	return a->path && b->path && !strcmp(a->device, b->device) && strcmp(a->path, b->path) &&
+	       (path_lies_in(a->path, b->path) || path_lies_in(b->path, a->path));
+}
+
+char *source_overlaps(const char *source)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	_cleanup_place_ struct place here;
+	size_t size = 0;
+
+	facts_place(source, &here);
+	while (f && getline(&line, &size, f) > 0) {
+		_cleanup_free_ char *point = NULL, *pool = NULL;
+		const char *dash = strstr(line, " - " FS_TYPE " ");
+		_cleanup_place_ struct place there = {0};
+
+		if (!dash || sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1 ||
+		    sscanf(dash, " - %*s %ms", &pool) != 1)
+			continue;
+		field_unescape(pool);
+		facts_place(pool, &there);
+		if (!overlap(&here, &there))
+			continue;
+		field_unescape(point);
+		return strdup(point);
+	}
+	return NULL;
 }
 
 int mountpoint_mount(const char *source, const char *mountpoint, unsigned long flags, int device_fd)

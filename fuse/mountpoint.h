@@ -9,6 +9,10 @@
  * daemon; -ELOOP: SOURCE is itself a bouncefs mount. */
 int source_open(const char *source);
 
+/* Where a pool is served that SOURCE lies in, or that lies in it, by what this mount namespace
+ * shows; to be freed. NULL: there is none. */
+char *source_overlaps(const char *source);
+
 /* Mounts DEVICE_FD. FLAGS are MS_*. -errno. */
 int mountpoint_mount(const char *source, const char *mountpoint, unsigned long flags,
 		     int device_fd);

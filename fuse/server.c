@@ -53,6 +53,7 @@ static int complain(int rc, const char *fmt, ...)
 static int open_source(struct mount *mount)
 {
 	const char *source = mount->options.source;
+	_cleanup_free_ char *overlap = NULL;
 	int rc = mountpoint_clear(mount->options.mountpoint);
 
 	if (rc < 0)
@@ -64,7 +65,13 @@ static int open_source(struct mount *mount)
 						      : "is itself a bouncefs mount");
 	else if (mount->root_fd < 0)
 		complain(mount->root_fd, "%s", source);
-	return MIN(mount->root_fd, 0);
+	if (mount->root_fd < 0)
+		return mount->root_fd;
+	overlap = source_overlaps(source);
+	if (overlap)
+		log_complain("%s: lies in the pool that is served at %s, or around it", source,
+			     overlap);
+	return overlap ? -EBUSY : 0;
 }
 
 static int load_policy(struct mount *mount)

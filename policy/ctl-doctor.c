@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 
 #include "ctl.h"
+#include "facts.h"
 #include "field.h"
 #include "file.h"
 #include "mode.h"
@@ -80,44 +81,6 @@ static void examine_kernel(void)
 	if (read_number("/proc/sys/kernel/io_uring_disabled") == 2)
 		find(PROBLEM, "kernel", "sysctl kernel.io_uring_disabled=1",
 		     "io_uring is disabled");
-}
-
-/* ===== what lies below ===== */
-
-static bool lies_in(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	while (len && dir[len - 1] == '/')
-		len--;
-	return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
-}
-
-/* The type of the filesystem that SOURCE lies on, below all mounts of bouncefs; to be freed. */
-static char *filesystem_below(const char *source)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL;
-	char *found = NULL;
-	size_t size = 0, best = 0;
-
-	while (f && getline(&line, &size, f) > 0) {
-		_cleanup_free_ char *point = NULL, *type = NULL;
-		const char *dash = strstr(line, " - ");
-
-		if (!dash || sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1 ||
-		    sscanf(dash + 3, "%ms", &type) != 1)
-			continue;
-		field_unescape(point);
-		if (!strcmp(type, "fuse.bouncefs") || !lies_in(source, point) ||
-		    strlen(point) < best)
-			continue;
-		best = strlen(point);
-		free(found);
-		found = type;
-		type = NULL;
-	}
-	return found;
 }
 
 /* ===== a mount ===== */
@@ -224,9 +187,10 @@ static void examine_image(const struct ctl_mount *mount, const struct record *r)
 
 static void examine_mount(const struct ctl_mount *mount)
 {
-	_cleanup_free_ char *below = filesystem_below(mount->source);
+	_cleanup_place_ struct place below;
 	struct snapshot snap;
 
+	facts_place(mount->source, &below);
 	snapshot_take(mount->point, !ctl_json, &snap);
 	if (!snap.text) {
 		find(PROBLEM, mount->point,
@@ -234,8 +198,8 @@ static void examine_mount(const struct ctl_mount *mount)
 		     "does not answer: %s", strerror(snap.error));
 		return;
 	}
-	find(FINE, mount->point, NULL, "%s, on %s; %d images open", mount->source, below ?: "?",
-	     snap.images);
+	find(FINE, mount->point, NULL, "%s, on %s; %d images open", mount->source,
+	     below.type ?: "?", snap.images);
 	examine_policy(mount, &snap.mount);
 	examine_promises(mount, &snap.mount);
 	for (int i = 0; i < snap.images; i++)
@@ -253,9 +217,10 @@ static bool bypasses(const struct ctl_mount *mount, const char *file, dev_t devi
 
 	if (device == mount->device)
 		return false;
-	if (strcmp(mount->source, mount->point) && lies_in(file, mount->source))
+	if (strcmp(mount->source, mount->point) && path_lies_in(file, mount->source))
 		return true;
-	return lies_in(file, mount->point) && stat(file, &st) == 0 && st.st_dev == mount->device;
+	return path_lies_in(file, mount->point) && stat(file, &st) == 0 &&
+	       st.st_dev == mount->device;
 }
 
 static void examine_loop(const struct ctl_mount *mount, const char *device, const char *file,

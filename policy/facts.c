@@ -6,6 +6,8 @@
 #include <linux/btrfs_tree.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
+#include "field.h"
 #include "util.h"
 
 /*
@@ -114,6 +117,61 @@ char *facts_mount_line(int fd, const char *path)
 		if (strtoull(line, NULL, 10) == stx.stx_mnt_id)
 			return strdup(line);
 	return NULL;
+}
+
+bool path_lies_in(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	while (len && dir[len - 1] == '/')
+		len--;
+	return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
+}
+
+void place_free(struct place *place)
+{
+	free(place->type);
+	free(place->path);
+}
+
+/* ROOT of a filesystem is at POINT: where in it is PATH? */
+static char *path_within(const char *root, const char *point, const char *path)
+{
+	const char *rest = path + (strcmp(point, "/") ? strlen(point) : 0);
+	char *within;
+
+	if (asprintf(&within, "%s%s", strcmp(root, "/") || !*rest ? root : "", rest) < 0)
+		return NULL;
+	return within;
+}
+
+void facts_place(const char *path, struct place *place)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0, best = 0;
+
+	*place = (struct place){0};
+	while (f && getline(&line, &size, f) > 0) {
+		_cleanup_free_ char *root = NULL, *point = NULL, *type = NULL;
+		const char *dash = strstr(line, " - ");
+		char device[sizeof(place->device)];
+
+		if (!dash || sscanf(line, "%*s %*s %23s %ms %ms", device, &root, &point) != 3 ||
+		    sscanf(dash + 3, "%ms", &type) != 1)
+			continue;
+		field_unescape(root);
+		field_unescape(point);
+		if (!strcmp(type, "fuse.bouncefs") || !path_lies_in(path, point) ||
+		    strlen(point) < best)
+			continue;
+		best = strlen(point);
+		place_free(place);
+		place->type = type;
+		place->path = path_within(root, point, path);
+		type = NULL;
+		memcpy(place->device, device, sizeof(device));
+	}
 }
 
 static bool compression_property(int fd, bool *on)

@@ -3,7 +3,7 @@
 . "${0%/*}/../lib.sh"
 
 pool ext4
-mkdir "$POOL/other" "$TMP/second" "$TMP/bind"
+mkdir "$TMP/other" "$TMP/second"
 ln -s "$POOL" "$TMP/link"
 bounce "$POOL" "$MNT"
 second() { "$BOUNCEFS" -o "log=$TMP/second.log" "${1:-$POOL}" "$TMP/second"; }
@@ -26,7 +26,7 @@ echo works >"$MNT/file"
 is "the first mount" "$(cat "$MNT/file")" works
 
 note "another pool is another matter"
-second "$POOL/other"
+second "$TMP/other"
 umount "$TMP/second"
 
 note "mounts as soon as the first has left"
