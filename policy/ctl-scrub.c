@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <search.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -33,6 +34,7 @@ struct run {
 	double rate; /* bytes a second; 0: as fast as it goes */
 	bool resume;
 	bool bad, unable;
+	void *linked; /* the files with several names that have been scrubbed (tsearch(3)) */
 };
 
 struct file {
@@ -210,6 +212,30 @@ static void scrub_file(struct run *run, struct file *f)
 	}
 }
 
+static int by_inode(const void *a, const void *b)
+{
+	const struct stat *x = a, *y = b;
+
+	if (x->st_dev != y->st_dev)
+		return x->st_dev < y->st_dev ? -1 : 1;
+	return x->st_ino < y->st_ino ? -1 : x->st_ino > y->st_ino;
+}
+
+/* Whether it has been met under another name. */
+static bool met(struct run *run, const struct stat *st)
+{
+	struct stat *this = st->st_nlink > 1 ? malloc(sizeof(*this)) : NULL;
+	struct stat **first;
+
+	if (!this)
+		return false;
+	*this = *st;
+	first = tsearch(this, &run->linked, by_inode);
+	if (!first || *first != this)
+		free(this);
+	return first && *first != this;
+}
+
 static bool scrub_path(void *context, const char *path)
 {
 	struct run *run = context;
@@ -221,6 +247,8 @@ static bool scrub_path(void *context, const char *path)
 		run->unable = true;
 		return true;
 	}
+	if (met(run, &st))
+		return true;
 	f->path = path;
 	f->fd = fd;
 	f->data = MIN(st.st_blocks * 512ull, (uint64_t)st.st_size);
@@ -273,5 +301,6 @@ int ctl_scrub(int argc, char **argv)
 	run.unable |= !ctl_walk(argv + optind, scrub_path, &run);
 	if (!run.unable)
 		ctl_walk(argv + optind, forget, NULL);
+	tdestroy(run.linked, free);
 	return run.bad ? EXIT_BAD : run.unable ? EXIT_UNABLE : 0;
 }

@@ -12,6 +12,7 @@ dd if=/dev/urandom of="$POOL/short.img" bs=1000 count=1001 conv=fsync status=non
 dd if=/dev/urandom of="$POOL/sparse.img" bs=1M count=2 seek=$((8 << 20)) conv=fsync status=none
 truncate -s 9T "$POOL/sparse.img"
 echo plain >"$POOL/plain"
+ln "$POOL/short.img" "$POOL/another.img"
 sync
 echo 3 >/proc/sys/vm/drop_caches
 bounce "$POOL" "$MNT"
@@ -27,6 +28,7 @@ unreadable()
 note "good ones"
 scrubbed 0 "$MNT"
 [ ! -s "$TMP/ranges" ] || die "$(cat "$TMP/ranges")"
+is "names of one file" "$(grep -c 'short.img\|another.img' "$TMP/scrub")" 1
 like "sparse" "$(grep sparse.img "$TMP/scrub")" "*: 2.0 MiB read in *"
 like "all of it" "$(grep vm.img "$TMP/scrub")" "*: 64.0 MiB read in *"
 is "page cache" "$(resident "$POOL/vm.img")" 0
