@@ -20,6 +20,9 @@
 /* A region is clean between one and two of these after its last write. */
 #define ROUND_SECONDS 4.0
 
+/* Between two sidecars of which it is asked whether their files are gone. */
+#define SWEEP_SECONDS 0.002
+
 static double since(const struct timespec *then)
 {
 	struct timespec now;
@@ -262,6 +265,7 @@ void *rehash_thread(void *arg)
 	struct sums *sums = arg;
 	struct timespec round, began;
 	char *data = aligned_alloc(SIDECAR_PAGE, CHUNK);
+	struct sums_sweep *sweep = sums_sweep_begin(sums);
 	double pause = 0;
 
 	pthread_setname_np(pthread_self(), "bouncefs/hash");
@@ -273,9 +277,14 @@ void *rehash_thread(void *arg)
 			clock_gettime(CLOCK_MONOTONIC, &round);
 		}
 		clock_gettime(CLOCK_MONOTONIC, &began);
-		pause = data && do_one(sums, data) ? since(&began)
-						   : MAX(ROUND_SECONDS - since(&round), 0.001);
+		if (data && do_one(sums, data))
+			pause = since(&began);
+		else if (sums_sweep_next(sweep))
+			pause = SWEEP_SECONDS;
+		else
+			pause = MAX(ROUND_SECONDS - since(&round), 0.001);
 	}
+	sums_sweep_end(sweep);
 	free(data);
 	return NULL;
 }

@@ -149,12 +149,14 @@ static int read_header(struct sidecar *sidecar)
 
 /* ===== files ===== */
 
+struct handle {
+	struct file_handle handle;
+	uint8_t bytes[HANDLE_MAX];
+};
+
 int sidecar_name(int root_fd, int fd, char name[SIDECAR_NAME_MAX])
 {
-	struct {
-		struct file_handle handle;
-		uint8_t bytes[HANDLE_MAX];
-	} h = {.handle.handle_bytes = HANDLE_MAX}, root = h;
+	struct handle h = {.handle.handle_bytes = HANDLE_MAX}, root = h;
 	int mount_id, root_mount_id, n;
 
 	if (name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH) < 0 ||
@@ -165,6 +167,24 @@ int sidecar_name(int root_fd, int fd, char name[SIDECAR_NAME_MAX])
 	for (unsigned i = 0; i < h.handle.handle_bytes; i++)
 		n += snprintf(name + n, SIDECAR_NAME_MAX - n, "%02x", h.bytes[i]);
 	return 0;
+}
+
+int sidecar_find_file(int root_fd, const char *name)
+{
+	struct handle h = {0};
+	unsigned type, length, n = 0;
+	int fd;
+
+	length = sscanf(name, "%8x-%n", &type, &n) == 1 && n == 9 ? strlen(name + n) : 0;
+	if (!length || length % 2 || length / 2 > HANDLE_MAX ||
+	    strspn(name + n, "0123456789abcdef") != length)
+		return -EINVAL;
+	h.handle.handle_type = type;
+	h.handle.handle_bytes = length / 2;
+	for (unsigned i = 0; i < length / 2; i++)
+		sscanf(name + n + 2 * i, "%2hhx", &h.bytes[i]);
+	fd = open_by_handle_at(root_fd, &h.handle, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 int sidecar_open(int dir, const char *name, struct sidecar *sidecar)

@@ -89,6 +89,10 @@ static inline uint64_t sidecar_regions(const struct sidecar *sidecar)
  * another filesystem than ROOT_FD, or that has no handles. */
 int sidecar_name(int root_fd, int fd, char name[SIDECAR_NAME_MAX]);
 
+/* The file whose sidecar is called NAME, as an O_PATH descriptor. -ESTALE: there is none any more;
+ * -EINVAL: no sidecar is called so. -errno. */
+int sidecar_find_file(int root_fd, const char *name);
+
 /* Opens NAME in DIR. -ENOENT; -EPROTONOSUPPORT: of a version that we do not know; -EBADMSG:
  * damaged. After an error, here and in the next, the descriptor is -1. */
 int sidecar_open(int dir, const char *name, struct sidecar *sidecar);
@@ -100,8 +104,8 @@ int sidecar_publish(int dir, const char *name, struct sidecar *sidecar);
 /* Gone for good when it returns. -ENOENT is no error. */
 int sidecar_remove(int dir, const char *name);
 
-/* Room for GROUPS (it never shrinks), and nothing behind it; the maps of new ones are allocated. The
- * header is to be written. */
+/* Room for GROUPS (it never shrinks), and nothing behind it; the maps of new ones are allocated.
+ * The header is to be written. */
 int sidecar_grow(struct sidecar *sidecar, uint64_t groups);
 
 /* Not durable before fdatasync(2). */

@@ -109,7 +109,7 @@ static int open_store(int root_fd, bool make)
 }
 
 /* Opened once. -ENOENT. */
-static int store_of(struct sums *sums, bool make)
+int sums_store(struct sums *sums, bool make)
 {
 	int dir;
 
@@ -182,7 +182,7 @@ static void write_orphans(struct sums *sums, const char *name)
 
 void sums_settle_orphans(struct sums *sums)
 {
-	int dir = store_of(sums, false);
+	int dir = sums_store(sums, false);
 	DIR *list =
 		dir < 0 ? NULL : fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *d;
@@ -231,7 +231,7 @@ void sums_stop(struct sums *sums)
 bool sums_exist(struct sums *sums, int fd)
 {
 	char name[SIDECAR_NAME_MAX];
-	int dir = store_of(sums, false);
+	int dir = sums_store(sums, false);
 	struct stat st;
 
 	return dir >= 0 && sidecar_name(sums->config->root_fd, fd, name) == 0 &&
@@ -241,7 +241,7 @@ bool sums_exist(struct sums *sums, int fd)
 void sums_remove(struct sums *sums, int fd)
 {
 	char name[SIDECAR_NAME_MAX];
-	int dir = store_of(sums, false);
+	int dir = sums_store(sums, false);
 
 	if (dir >= 0 && sidecar_name(sums->config->root_fd, fd, name) == 0)
 		unlinkat(dir, name, 0);
@@ -515,7 +515,7 @@ int sums_open(struct sums *sums, struct image *image, enum sums_wish wish, int f
 
 	if (rc < 0)
 		return wish == SUMS_MAKE ? rc : 0;
-	dir = store_of(sums, wish == SUMS_MAKE);
+	dir = sums_store(sums, wish == SUMS_MAKE);
 	if (dir < 0)
 		return wish == SUMS_MAKE ? serve_without(sums, image, dir)
 		       : dir == -ENOENT	 ? 0
@@ -574,7 +574,7 @@ static int find_moved(int store, const struct image *image, const char *own, con
 int sums_adopt(struct sums *sums, struct image *image, const char *path)
 {
 	char own[SIDECAR_NAME_MAX], moved[SIDECAR_NAME_MAX];
-	int dir = store_of(sums, false);
+	int dir = sums_store(sums, false);
 	int rc = dir < 0 ? dir : sidecar_name(sums->config->root_fd, image->cached_fd, own);
 
 	if (rc == 0)

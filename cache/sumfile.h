@@ -231,6 +231,20 @@ void sumsd_hashed(struct sum_file *file, uint64_t region);
 void sums_set_idle(struct sum_file *file);
 void sumsd_clear(struct sum_file *file);
 
+/* ===== sumfile.c ===== */
+
+/* .bouncefs of the pool, opened once. -ENOENT. */
+int sums_store(struct sums *sums, bool make);
+
+/* ===== sweep.c ===== */
+
+struct sums_sweep;
+
+/* Removes, one a call, the sidecars of files that were removed behind the mount. False: no more. */
+struct sums_sweep *sums_sweep_begin(struct sums *sums);
+bool sums_sweep_next(struct sums_sweep *sweep);
+void sums_sweep_end(struct sums_sweep *sweep);
+
 /* ===== rehash.c ===== */
 
 void *rehash_thread(void *arg);
