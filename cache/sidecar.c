@@ -73,31 +73,36 @@ static int read_page(const struct sidecar *sidecar, void *page, uint64_t place)
 	return 0;
 }
 
-/* The better one of two pages at PLACE, which begin with check and sequence. Nobody counts beyond
- * SEQUENCE_MAX: one that has is damage, -EBADMSG, and PAGE the other one, whose number goes on. (If
- * that were believed, so would it be when what is written next has such a number.) -errno. */
+/* The better one of two pages at PLACE, which begin with check and sequence. If one cannot be read
+ * it may have been the better one: -EBADMSG. Nobody counts beyond SEQUENCE_MAX: one that has is
+ * damage, -EBADMSG, and PAGE the other one, whose number goes on. (If that were believed, so would
+ * it be when what is written next has such a number.) -errno. */
 static int read_twin(const struct sidecar *sidecar, uint64_t place, void *page)
 {
 	uint64_t twin[SIDECAR_PAGE / 8], best = 0;
-	int first = 0, found = -EBADMSG;
-	bool beyond = false;
+	int unreadable = 0, found = -EBADMSG;
+	bool damaged = false;
 
 	memset(page, 0, SIDECAR_PAGE);
 	for (int i = 0; i < 2; i++) {
 		int rc = read_page(sidecar, twin, place + i * SIDECAR_PAGE);
 
-		first = i ? first : rc;
+		if (rc < 0)
+			unreadable = rc;
+		damaged |= rc < 0;
 		if (rc < 0 || twin[0] != check_of(twin, 8, SIDECAR_PAGE))
 			continue;
 		if (le64toh(twin[1]) > SEQUENCE_MAX) {
-			beyond = true;
+			damaged = true;
 		} else if (found < 0 || le64toh(twin[1]) > best) {
 			memcpy(page, twin, SIDECAR_PAGE);
 			best = le64toh(twin[1]);
 			found = 0;
 		}
 	}
-	return beyond ? -EBADMSG : found < 0 && first < 0 ? first : found;
+	if (found < 0 && unreadable)
+		return unreadable;
+	return damaged ? -EBADMSG : found;
 }
 
 /* ===== header ===== */

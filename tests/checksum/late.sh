@@ -15,9 +15,18 @@ dd if=/dev/urandom of="$MNT/a.img" bs=1M count=8 oflag=direct status=none
 worker() { pgrep -f '^@bouncefs --worker'; }
 byte() { dd if="$MNT/a.img" bs=4k skip="$1" count=1 iflag=direct status=none | head -c 1; }
 
+# hold_write OFFSET: the next write of data there; never one of checksums or of the filesystem
+hold_write()
+{
+	local at
+	at=$("$TOOLS/flip" "$STORE_BELOW/disk" "$POOL/a.img" -n "$1")
+	ctl hold write file=disk "at=$at-$((at + 65536))" times=1
+}
+sync -f "$POOL"
+
 for round in 1 2 3; do
 	note "the worker, round $round"
-	ctl hold write file=disk byte=$round times=1
+	hold_write $((round * 409600))
 	xfs_io -d -c "pwrite -q -b 64k -S 0x3$round $((round * 409600)) 64k" "$MNT/a.img" &
 	writer=$! readers=()
 	within 10 holds 1
@@ -38,7 +47,7 @@ is "false alarms" "$(grep -c 'csum failed' "$log" || true)" 0
 scrubbed 0 "$MNT"
 
 note "all of the daemon"
-ctl hold write file=disk byte=Z times=1
+hold_write $((4 << 20))
 xfs_io -d -c "pwrite -q -b 64k -S 0x5a 4M 64k" "$MNT/a.img" 2>/dev/null &
 within 10 holds 1
 pkill -KILL -x bouncefs
