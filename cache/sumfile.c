@@ -587,7 +587,7 @@ int sums_adopt(struct sums *sums, struct image *image, const char *path)
 	return sums_open(sums, image, SUMS_KEEP, FOREIGN_VERIFY);
 }
 
-static void settle(struct sum_file *file)
+static void settle_file(struct sum_file *file)
 {
 	struct image *image = file->image;
 
@@ -604,7 +604,7 @@ void sums_settle(struct image *image)
 	_keep_sums_(image);
 
 	if (image->sums)
-		settle(image->sums);
+		settle_file(image->sums);
 }
 
 void sums_leave(struct image *image, bool leaving)
@@ -636,7 +636,7 @@ void sums_close(struct image *image)
 	if (fstat(image->cached_fd, &st) == 0 && !st.st_nlink)
 		unlinkat(sums->dir, file->sidecar.header.name, 0);
 	else
-		settle(file);
+		settle_file(file);
 	sumsd_leave(file);
 	image->sums = NULL;
 	file_free(file);
