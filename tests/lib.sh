@@ -25,9 +25,10 @@ BOUNCEFS=${BOUNCEFS:-$BUILD/bouncefs}
 TOOLS=$BUILD/tests
 MNT=$TMP/mnt
 mkdir "$MNT"
-export ASAN_OPTIONS="log_path=$TMP/sanitizer" LSAN_OPTIONS="log_path=$TMP/sanitizer"
+# (a daemon's end by signal is a crash to its keeper, which gives up the request that kills it)
+export ASAN_OPTIONS="log_path=$TMP/sanitizer:handle_sigill=1:abort_on_error=1"
+export LSAN_OPTIONS="log_path=$TMP/sanitizer"
 export TSAN_OPTIONS="log_path=$TMP/sanitizer"
-export UBSAN_OPTIONS="${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}log_path=$TMP/sanitizer"
 
 # --- verdicts -----------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ sanitized=$BUILD-asan
 ninja -C "$sanitized" bouncefs >"$TMP/build.log" || { cat "$TMP/build.log"; exit 1; }
 BOUNCEFS=$sanitized/bouncefs
 export ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=1"
-export UBSAN_OPTIONS="log_path=$TMP/sanitizer:print_stacktrace=1"
 
 pool xfs
 # life CACHE USER
