@@ -85,11 +85,12 @@ exec 3>&-
 scrubbed 0 "$MNT/e.img"
 
 note "one of two pages cannot be read: it may be the one that counts"
+find_sidecar() { sidecar=$(grep -la e.img "$STORE_BELOW"/pool/.bouncefs/*); }
 for page in 0 4096 8192 12288; do
 	x -f -c "pwrite -q -b 1M -S 7 0 4M" "$MNT/e.img"
 	within 10 all_closed
-	sidecar=$(basename "$(grep -la e.img "$STORE_BELOW"/pool/.bouncefs/*)")
-	ctl fail EIO read "file=$sidecar" "at=$page-$((page + 4096))"
+	within 10 find_sidecar
+	ctl fail EIO read "file=${sidecar##*/}" "at=$page-$((page + 4096))"
 	exec 3<>"$MNT/e.img"
 	ctl clear
 	within 20 all_hashed
