@@ -205,7 +205,8 @@ static void look_at_clock(struct lane *lane)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	lane->now = now.tv_sec * 1000000000ull + now.tv_nsec;
+	atomic_store_explicit(&lane->now, now.tv_sec * 1000000000ull + now.tv_nsec,
+			      memory_order_relaxed);
 }
 
 void lane_attend(struct lane *lane)

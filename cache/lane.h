@@ -26,7 +26,7 @@ struct lane {
 	struct pool pool;
 	unsigned index;
 	bool buffers_registered;
-	uint64_t now;	       /* ns, CLOCK_MONOTONIC: when the last wait ended */
+	_Atomic uint64_t now;  /* ns, CLOCK_MONOTONIC: when the last wait ended */
 	_Atomic bool attended; /* a thread runs it, or is about to: the inbox is attended to */
 
 	int wake_fd; /* eventfd: the inbox has something */

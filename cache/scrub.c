@@ -267,7 +267,7 @@ static void scrub_chunk(struct scrub *s, struct chunk *chunk)
 static bool guests_active(const struct scrub *s, uint64_t then)
 {
 	for (unsigned i = 0; i < s->table->nlanes; i++)
-		if (__atomic_load_n(&s->table->lanes[i].now, __ATOMIC_RELAXED) > then)
+		if (atomic_load(&s->table->lanes[i].now) > then)
 			return true;
 	return false;
 }

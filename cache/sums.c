@@ -414,6 +414,13 @@ static bool error_next(struct sum_file *file, uint64_t *offset, uint64_t *length
 	return n;
 }
 
+bool sums_present(struct image *image)
+{
+	_keep_sums_(image);
+
+	return image->sums;
+}
+
 bool sums_error_next(struct image *image, uint64_t *offset, uint64_t *length)
 {
 	_keep_sums_(image);
@@ -446,8 +453,10 @@ void sums_state(struct image *image, struct sums_state *state)
 
 /* ===== changes of another kind than a write ===== */
 
-bool sums_widen(const struct image *image, uint64_t *start, uint64_t *end)
+bool sums_widen(struct image *image, uint64_t *start, uint64_t *end)
 {
+	_keep_sums_(image);
+
 	if (!image->sums)
 		return false;
 	*start -= *start % REGION_BYTES;

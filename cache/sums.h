@@ -132,7 +132,7 @@ void sums_doubt(struct image *image);
 
 /* Widens a range to whole regions if the image has sums: what is to be held for a change. Returns
  * whether it has: it may get some before the range is granted. */
-bool sums_widen(const struct image *image, uint64_t *start, uint64_t *end);
+bool sums_widen(struct image *image, uint64_t *start, uint64_t *end);
 
 /*
  * Before START to END (bytes) change; they are held. What the first and the last block keep is
@@ -150,6 +150,9 @@ void sums_failed(struct image *image, uint64_t start, uint64_t end);
 int sums_touch(struct image *image);
 
 /* ===== for threads that may sleep; the image is open ===== */
+
+/* It may get some, or lose them, at once. */
+bool sums_present(struct image *image);
 
 enum sums_phase {
 	SUMS_NONE,     /* the image has no sums */

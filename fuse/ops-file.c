@@ -27,10 +27,11 @@ static int32_t backing_of(struct mount *mount, uint64_t fh)
 	struct fuse_backing_map map = {.fd = image->cached_fd};
 	int32_t id = atomic_load(&image->record->backing), none = 0;
 
-	if (image->sums) /* the kernel would not verify */
-		return 0;
+	/* A file that has got checksums while the kernel reads it can only be opened like that. */
 	if (id || !(protocol_features(&mount->protocol) & FUSE_PASSTHROUGH))
 		return id;
+	if (sums_present(image)) /* the kernel would not verify */
+		return 0;
 	id = ioctl(mount->device_fd, FUSE_DEV_IOC_BACKING_OPEN, &map);
 	if (id < 0) {
 		log_warn("passthrough: %s", strerror(errno));

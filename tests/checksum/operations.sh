@@ -114,3 +114,18 @@ flip "$POOL/copy.img" 12345 >/dev/null
 fails "Input/output error" cat "$MNT/copy.img"
 fails "No such file" ls "$MNT/.bouncefs"
 is "foreign changes" "$(grep -c "behind the mount" "$TMP/bouncefs.log" || true)" 0
+
+note "read by the kernel, and then with checksums: by the kernel until nobody has it open"
+unbounce "$MNT"
+head -c 1M /dev/urandom >"$POOL/kernel.img"
+bounce "$POOL" "$MNT" ro,passthrough=ro
+exec 3<"$MNT/kernel.img"
+setfattr -n user.bouncefs.checksum -v xxh3 "$POOL/kernel.img"
+hangup
+checksum_on() { "$CTL" --json status | grep -q xxh3; }
+within 10 checksum_on
+cmp "$MNT/kernel.img" "$POOL/kernel.img"
+within 10 grep -q "kernel.img: checksums are complete" "$TMP/bouncefs.log"
+exec 3<&-
+flip "$POOL/kernel.img" 12345 >/dev/null
+fails "Input/output error" cat "$MNT/kernel.img"
