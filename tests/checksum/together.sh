@@ -15,15 +15,16 @@ effective() { getfattr --absolute-names --only-values -n user.bouncefs.effective
 exec 3<>"$MNT/a.img"
 for round in 1 2 3; do
 	note "checksums go while the mode changes, round $round"
-	setfattr -n user.bouncefs.checksum -v xxh3 "$MNT/a.img"
+	setfattr -n user.bouncefs.checksum -v xxh3 "$MNT"
 	# they are being computed all the time
 	ctl delay 50 read file=disk
 	ctl hold fsync file=disk times=1
 	ctl delay 1000 fsync file=disk
 	setfattr -n user.bouncefs.cache -v writeback "$MNT/a.img" &
 	within 10 holds 1
-	# nobody is told of this one, but who is at it already sees it
-	setfattr -n user.bouncefs.checksum -v off "$POOL/a.img"
+	# nobody is told of this one, but who is at it already sees it (the image itself is locked: a read
+	# of it waits for the disk)
+	setfattr -n user.bouncefs.checksum -v off "$POOL"
 	ctl release
 	within 20 exited $!
 	like "settings" "$(effective)" "cache=writeback *checksum=off*"
