@@ -13,7 +13,7 @@ dd if=/dev/urandom of="$POOL/sparse.img" bs=1M count=2 seek=$((8 << 20)) conv=fs
 truncate -s 9T "$POOL/sparse.img"
 echo plain >"$POOL/plain"
 ln "$POOL/short.img" "$POOL/another.img"
-sync
+sync -f "$POOL"
 echo 3 >/proc/sys/vm/drop_caches
 bounce "$POOL" "$MNT"
 

@@ -11,8 +11,8 @@ for kind in "${kinds[@]}"; do
 	pool "$kind" "$STORE/disk.$kind"
 	dd if=/dev/zero of="$POOL/vm.img" bs=64k count=16 conv=fsync status=none
 	bounce "$POOL" "$MNT.$kind"
+	sync -f "$POOL"
 done
-sync
 
 # newest KIND: what is stored in the block
 newest() { dd if="$TMP/pool.$1/vm.img" bs=4k count=1 iflag=direct status=none | head -c 1; }

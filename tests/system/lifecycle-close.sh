@@ -8,7 +8,7 @@ on_disk() { grep -qa "$mark-$1" "$TMP/pool"; }
 POOL_SIZE=512M pool xfs
 bounce "$POOL" "$MNT" cache=writeback
 truncate -s 1M "$MNT/disk.img"
-sync
+sync -f "$POOL"
 
 exec 8<>"$MNT/disk.img" 9<>"$MNT/disk.img"
 echo "$mark-1" >&8
