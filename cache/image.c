@@ -560,21 +560,21 @@ int image_flush(struct image *image)
 
 int image_close(struct image_table *table, struct image *image, bool writer)
 {
-	bool last_writer, sync, last;
+	bool last_writer, flush, last;
 	uint32_t seq;
 	int rc = 0;
 
 	pthread_mutex_lock(&table->lock);
 	last_writer = writer && --image->writers == 0;
-	sync = last_writer && image->traits->flush && image->is_image;
+	flush = image->traits->flush;
 	last = image->opens == 1;
 	pthread_mutex_unlock(&table->lock);
 	/* What a writer leaves behind is made durable with its last close, as a shutdown would
 	 * expect. */
-	if (sync)
+	if (last_writer && flush && image->is_image)
 		image_flush(image);
 	if (last)
-		sums_settle(image);
+		sums_settle(image, flush);
 
 	pthread_mutex_lock(&table->lock);
 	if (--image->opens == 0) {

@@ -587,24 +587,22 @@ int sums_adopt(struct sums *sums, struct image *image, const char *path)
 	return sums_open(sums, image, SUMS_KEEP, FOREIGN_VERIFY);
 }
 
-static void settle_file(struct sum_file *file)
+static void settle_file(struct sum_file *file, bool flush)
 {
-	struct image *image = file->image;
-
 	if (!atomic_load(&file->used))
 		return;
 	pthread_mutex_lock(&file->sync_lock);
 	sums_set_idle(file);
-	sumsd_settle(file, image->traits->flush && image_flush(image) == 0);
+	sumsd_settle(file, flush && image_flush(file->image) == 0);
 	pthread_mutex_unlock(&file->sync_lock);
 }
 
-void sums_settle(struct image *image)
+void sums_settle(struct image *image, bool flush)
 {
 	_keep_sums_(image);
 
 	if (image->sums)
-		settle_file(image->sums);
+		settle_file(image->sums, flush);
 }
 
 void sums_leave(struct image *image, bool leaving)
@@ -636,7 +634,7 @@ void sums_close(struct image *image)
 	if (fstat(image->cached_fd, &st) == 0 && !st.st_nlink)
 		unlinkat(sums->dir, file->sidecar.header.name, 0);
 	else
-		settle_file(file);
+		settle_file(file, image->traits->flush);
 	sumsd_leave(file);
 	image->sums = NULL;
 	file_free(file);

@@ -71,8 +71,9 @@ int sums_open(struct sums *sums, struct image *image, enum sums_wish wish, int f
 int sums_adopt(struct sums *sums, struct image *image, const char *path);
 
 /* As far as possible all is as after a clean close: what was written is on the device, and nothing
- * would be hashed again after a crash. Nobody writes meanwhile. */
-void sums_settle(struct image *image);
+ * would be hashed again after a crash. FLUSH: the cache mode has flushes, without which nothing is
+ * believed to be on the device. Nobody writes meanwhile. */
+void sums_settle(struct image *image, bool flush);
 
 /* Nothing of ours reads the image by itself any more when it returns; or it may again. To be called
  * before the image is held for sums_close(). */

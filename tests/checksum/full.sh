@@ -6,7 +6,6 @@
 require xfs_io
 
 log=$TMP/bouncefs.log
-all_closed() { ! "$CTL" --json status | grep -q '"path"'; }
 all_hashed() { ! "$CTL" --json status | grep -q 'checksum-to-do": [1-9]'; }
 x() { xfs_io -d "$@" >/dev/null; }
 

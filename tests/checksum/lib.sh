@@ -19,6 +19,9 @@ let_go()
 }
 trap 'let_go; settle' EXIT
 
+# A close is told to the daemon after the fact.
+all_closed() { ! "$CTL" --json status | grep -q '"path"'; }
+
 # scrubbed STATUS ARGUMENTS...: what it says is in $TMP/ranges and $TMP/scrub
 scrubbed()
 {

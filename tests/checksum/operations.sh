@@ -127,5 +127,6 @@ within 10 checksum_on
 cmp "$MNT/kernel.img" "$POOL/kernel.img"
 within 10 grep -q "kernel.img: checksums are complete" "$TMP/bouncefs.log"
 exec 3<&-
+within 10 all_closed
 flip "$POOL/kernel.img" 12345 >/dev/null
 fails "Input/output error" cat "$MNT/kernel.img"

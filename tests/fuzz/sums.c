@@ -278,7 +278,7 @@ static void make_left(void)
 	write_block(image, 0, 'x', true);
 	write_block(image, 1, 'x', true);
 	write_block(image, REGION_BLOCKS + 1, 'x', true);
-	sums_settle(image);
+	sums_settle(image, true);
 	write_block(image, 1, 'y', false);
 	read_sidecar(left[0]);
 	memcpy(memory_left, memory_map, layout.size);

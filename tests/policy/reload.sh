@@ -72,7 +72,7 @@ has_sums
 ctl fail EIO open file=c.img
 printf '[*.img]\nchecksum = off\ncache = none\n' >"$standard"
 reload
-says "c.img"
+within 5 says "c.img"
 effective "$MNT/c.img" "cache=writeback (policy) checksum=xxh3 (policy)"
 has_sums || die "they are gone"
 ctl clear
