@@ -332,7 +332,10 @@ static void discard(struct image_table *table, struct image *image)
 
 	if (image->traits && image->traits->drop)
 		posix_fadvise(image->cached_fd, 0, 0, POSIX_FADV_DONTNEED);
+	/* (that nobody looks at them any more is known from the kernel only) */
+	pthread_rwlock_wrlock(&image->sums_lock);
 	sums_close(image);
+	pthread_rwlock_unlock(&image->sums_lock);
 	table->keeper->ended(table->keeper->context, image->record);
 	atomic_store(&image->record->key, 0);
 	remove_image(table, image);
