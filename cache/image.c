@@ -556,8 +556,9 @@ int image_flush(struct image *image)
 	image_sync_begin(image);
 	if (fsync(image->cached_fd) < 0)
 		rc = -errno;
+	if (rc == 0)
+		dirty_cleaned(&image->dirty, mark);
 	image_sync_end(image, rc);
-	dirty_cleaned(&image->dirty, mark);
 	return rc;
 }
 
@@ -811,17 +812,26 @@ int64_t image_size(const struct image *image)
 	return fstat(image->cached_fd, &st) < 0 ? -errno : st.st_size;
 }
 
-/* Clean pages would hide what the device has. */
-static void drop_pages(const struct image *image, uint64_t offset, uint32_t length)
+int image_write_out(struct image *image, uint64_t offset, uint32_t length)
 {
-	sync_file_range(image->cached_fd, offset, length,
-			SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-				SYNC_FILE_RANGE_WAIT_AFTER);
+	int rc;
+
+	image_sync_begin(image);
+	rc = sync_file_range(image->cached_fd, offset, length, SYNC_FILE_RANGE_WRITE_AND_WAIT) < 0
+		     ? -errno
+		     : 0;
+	image_sync_end(image, rc);
+	return rc;
+}
+
+/* Clean pages would hide what the device has. */
+static void drop_pages(struct image *image, uint64_t offset, uint32_t length)
+{
+	image_write_out(image, offset, length);
 	posix_fadvise(image->cached_fd, offset, length, POSIX_FADV_DONTNEED);
 }
 
-int image_read_blocks(const struct image *image, void *data, uint32_t length, uint64_t offset,
-		      bool fresh)
+int image_read_blocks(struct image *image, void *data, uint32_t length, uint64_t offset, bool fresh)
 {
 	uint32_t done = 0;
 
@@ -842,19 +852,21 @@ int image_read_blocks(const struct image *image, void *data, uint32_t length, ui
 	return 0;
 }
 
-int image_write_block(const struct image *image, const void *data, uint64_t offset)
+int image_write_block(struct image *image, const void *data, uint64_t offset)
 {
 	int64_t size = image_size(image);
 	int fd = size >= (int64_t)offset + SUM_BLOCK ? image->fd : image->cached_fd;
 	uint32_t length = MIN(SUM_BLOCK, MAX(size, (int64_t)offset) - (int64_t)offset);
 	ssize_t n;
+	int rc;
 
 	do {
 		n = pwrite(fd, data, length, offset);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0 || fdatasync(fd) < 0)
+	if (n < 0)
 		return -errno;
-	return n < (ssize_t)length ? -EIO : 0;
+	rc = image_flush(image);
+	return rc < 0 || n == (ssize_t)length ? rc : -EIO;
 }
 
 int image_drop_privileges(int fd)

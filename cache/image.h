@@ -211,14 +211,18 @@ int64_t image_size(const struct image *image);
 
 /* Whole blocks (SUM_BLOCK) at OFFSET, zero beyond the end of the file; FRESH: from the device. DATA
  * are aligned as a block. For threads that may sleep and hold the range. -errno. */
-int image_read_blocks(const struct image *image, void *data, uint32_t length, uint64_t offset,
+int image_read_blocks(struct image *image, void *data, uint32_t length, uint64_t offset,
 		      bool fresh);
 
-/* One block; it is on the device when it returns. Nothing beyond the end of the file. -errno. */
-int image_write_block(const struct image *image, const void *data, uint64_t offset);
+/* One block; it is on stable storage when it returns. Nothing beyond the end of the file. -errno.
+ */
+int image_write_block(struct image *image, const void *data, uint64_t offset);
 
 /* All that was written so far is on stable storage, or the error is remembered. -errno. */
 int image_flush(struct image *image);
+
+/* These bytes' dirty pages have been written, or the error is remembered. -errno. */
+int image_write_out(struct image *image, uint64_t offset, uint32_t length);
 
 /* Takes off the file that is open (O_PATH will do) as FD what a change by somebody without
  * CAP_FSETID ends. -errno. */

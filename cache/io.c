@@ -374,9 +374,7 @@ static void sync_all(struct io *io, unsigned flags, void (*step)(struct io *io, 
 
 static void sync_and_wait(struct io *io)
 {
-	sync_all(io,
-		 SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER,
-		 synced);
+	sync_all(io, SYNC_FILE_RANGE_WRITE_AND_WAIT, synced);
 }
 
 static void answer(struct lane_work *work)

@@ -197,20 +197,6 @@ static void read_blocks(struct scrub *s, struct chunk *chunk)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Dirty pages are written out first, so that reading meets errors of reading only: those of writing
- * belong to whoever syncs next. */
-static void write_out(struct scrub *s, const struct chunk *chunk)
-{
-	struct image *image = s->image;
-	int rc;
-
-	image_sync_begin(image);
-	rc = sync_file_range(image->cached_fd, chunk->offset, chunk->length,
-			     SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-				     SYNC_FILE_RANGE_WAIT_AFTER);
-	image_sync_end(image, rc < 0 ? -errno : 0);
-}
-
 /* ===== comparing ===== */
 
 /* Block I of the chunk differed. With no write under way: does it still? */
@@ -247,7 +233,9 @@ static void scrub_chunk(struct scrub *s, struct chunk *chunk)
 
 	memset(chunk->unreadable, 0, sizeof(chunk->unreadable));
 	memset(chunk->wrong, 0, sizeof(chunk->wrong));
-	write_out(s, chunk);
+	/* First, so that reading meets errors of reading only: those of writing belong to whoever
+	 * syncs next. */
+	image_write_out(s->image, chunk->offset, chunk->length);
 	rc = read_at(s, chunk->data, chunk->length, chunk->offset);
 	if (is_ours(rc))
 		fail(s, rc);

@@ -48,3 +48,38 @@ ctl fail EIO write byte=E times=1
 is "failed fsyncs" "$(fsyncs "$MNT/switch.img" 65536 \
 	"setfattr -n $PREFIX.cache -v none '$MNT/switch.img' && grep -qx 'faults 1' '$STORE/ctl'")" "2 0"
 effective "$MNT/switch.img" "cache=none (file)"
+
+# rotten FILE: with checksums, in the page cache's modes, and with a block at 2 MiB whose bits have rotted
+rotten()
+{
+	dd if=/dev/zero of="$MNT/$1" bs=1M count=4 conv=fsync status=none
+	printf G | dd of="$MNT/$1" bs=4k seek=512 conv=notrunc,fsync status=none
+	cp "$POOL/$1" "$TMP/$1"
+	setting "$MNT/$1" cache writeback
+	"$TOOLS/flip" "$STORE_BELOW/disk" "$POOL/$1" 2097152 >/dev/null
+	dd if="$POOL/$1" iflag=nocache count=0 status=none
+}
+setting "$MNT" checksum xxh3
+
+note "a block that is looked at again"
+rotten again.img
+cat >"$TMP/again" <<-EOF
+	# it has failed by then, and only somebody else has heard of it
+	! sync "$POOL/again.img" 2>/dev/null || exit 1
+	! dd if="$MNT/again.img" bs=4k skip=512 count=1 iflag=direct of=/dev/null 2>/dev/null
+EOF
+ctl zero
+ctl fail EIO write byte=E times=1
+is "failed fsyncs" "$(fsyncs "$MNT/again.img" 65536 "sh '$TMP/again'")" "2 0"
+is "faults" "$(counted faults)" 1
+ctl clear
+
+note "a block that is mended"
+rotten mended.img
+fails "Input/output error" cat "$MNT/mended.img"
+mend="'$CTL' checksum repair '$MNT/mended.img' --from '$TMP/mended.img' 2>/dev/null"
+ctl fail EIO write byte=G times=1
+is "failed fsyncs" "$(fsyncs "$MNT/mended.img" 0 "! $mend")" "2 0"
+ctl clear
+eval "$mend"
+cmp "$MNT/mended.img" "$TMP/mended.img"
