@@ -342,9 +342,9 @@ int sidecar_read_sums(const struct sidecar *sidecar, uint64_t region, struct sum
 	bool head, whole;
 
 	if (rc < 0)
+		memset(page, 0, sizeof(*page));
+	if (rc < 0 || !memcmp(page, &hole, sizeof(hole)))
 		return rc;
-	if (!memcmp(page, &hole, sizeof(hole)))
-		return 0;
 	head = page->head_check == check_of(page, 16, HEAD);
 	whole = page->check == check_of(page, 8, SIDECAR_PAGE);
 	swap_words(page, SIDECAR_PAGE);

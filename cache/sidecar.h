@@ -116,7 +116,8 @@ int sidecar_write_sums(struct sidecar *sidecar, uint64_t region, struct sum_page
 /* -EBADMSG: none of the two is good. */
 int sidecar_read_map(struct sidecar *sidecar, uint64_t group, struct sum_map *map);
 
-/* -EBADMSG: damaged; PAGE then has no sums, and its list of bad blocks if that could be read. */
+/* -EBADMSG: damaged. -errno. After an error PAGE has no sums, and its list of bad blocks only if
+ * that could be read. */
 int sidecar_read_sums(const struct sidecar *sidecar, uint64_t region, struct sum_page *page);
 
 /* The first region from REGION on that may have a sum page; -ENXIO. */

@@ -309,8 +309,6 @@ static bool load(struct sum_file *file, uint64_t region, bool raw, int32_t *fram
 		atomic_store(&sums->pins[i], 0);
 		return true;
 	}
-	if (rc < 0 && rc != -EBADMSG)
-		memset(page, 0, sizeof(*page));
 	if (lists_any(page))
 		atomic_fetch_or(&file->word[region], WORD_BAD);
 	sums->owner[i] = file;

@@ -97,3 +97,18 @@ for page in 0 4096 8192 12288; do
 	is "hashed again" "$(grep -c 'e.img: .*damaged: hashed again' "$log")" $((page / 4096 + 1))
 	scrubbed 0 "$MNT/e.img"
 done
+
+note "a list of bad blocks that cannot be read lists nothing of another region"
+x -f -c "pwrite -q -b 1M -S 7 0 4M" "$MNT/f.img"
+within 10 all_closed
+for at in 40960 2113536; do printf x | dd of="$STORE_BELOW/pool/f.img" bs=1 seek=$at conv=notrunc status=none; done
+scrubbed 1 "$MNT/f.img"
+within 10 all_closed
+sidecar=$(basename "$(grep -la f.img "$STORE_BELOW"/pool/.bouncefs/*)")
+exec 3<>"$MNT/f.img"
+ctl fail EIO write "file=$sidecar"
+x -c "pwrite -q -S 8 4M 4k" "$MNT/f.img"
+ctl fail EIO read "file=$sidecar" at=20480-24576
+is "listed" "$("$CTL" checksum list-errors "$MNT/f.img")" "$MNT/f.img: 40960 4096 checksum mismatch"
+ctl clear
+exec 3>&-
