@@ -177,8 +177,8 @@ int sidecar_name(int root_fd, int fd, char name[SIDECAR_NAME_MAX])
 int sidecar_find_file(int root_fd, const char *name)
 {
 	struct handle h = {0};
-	unsigned type, length, n = 0;
-	int fd;
+	unsigned type, length;
+	int fd, n = 0;
 
 	length = sscanf(name, "%8x-%n", &type, &n) == 1 && n == 9 ? strlen(name + n) : 0;
 	if (!length || length % 2 || length / 2 > HANDLE_MAX ||
