@@ -507,21 +507,51 @@ static int st_getattr(const char *path, struct stat *st, struct fuse_file_info *
 	return result(fstatat(below, rel(path), st, AT_SYMLINK_NOFOLLOW));
 }
 
+/* Of what is open libfuse tells no path. */
+struct listing {
+	DIR *dir;
+	bool is_root;
+};
+
+static struct listing *listing_of(const struct fuse_file_info *fi)
+{
+	return (struct listing *)(uintptr_t)fi->fh;
+}
+
+static int st_opendir(const char *path, struct fuse_file_info *fi)
+{
+	int fd = openat(below, rel(path), O_RDONLY | O_DIRECTORY);
+	struct listing *l = malloc(sizeof(*l));
+
+	if (fd < 0 || !l)
+		return -errno;
+	*l = (struct listing){fdopendir(fd), !path[1]};
+	fi->fh = (uintptr_t)l;
+	return l->dir ? 0 : -errno;
+}
+
 static int st_readdir(const char *path, void *buf, fuse_fill_dir_t fill, off_t off,
 		      struct fuse_file_info *fi, enum fuse_readdir_flags flags)
 {
-	int fd = openat(below, rel(path), O_RDONLY | O_DIRECTORY);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct listing *l = listing_of(fi);
 	struct dirent *e;
 
-	(void)off, (void)fi, (void)flags;
-	if (!dir)
-		return -errno;
-	while ((e = readdir(dir)))
+	(void)path, (void)off, (void)flags;
+	rewinddir(l->dir);
+	while ((e = readdir(l->dir)))
 		fill(buf, e->d_name, NULL, 0, 0);
-	closedir(dir);
-	if (!path[1])
+	if (l->is_root)
 		fill(buf, CTL + 1, NULL, 0, 0);
+	return 0;
+}
+
+static int st_releasedir(const char *path, struct fuse_file_info *fi)
+{
+	struct listing *l = listing_of(fi);
+
+	(void)path;
+	closedir(l->dir);
+	free(l);
 	return 0;
 }
 
@@ -826,7 +856,9 @@ static void *st_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 static const struct fuse_operations operations = {
 	.init = st_init,
 	.getattr = st_getattr,
+	.opendir = st_opendir,
 	.readdir = st_readdir,
+	.releasedir = st_releasedir,
 	.readlink = st_readlink,
 	.mknod = st_mknod,
 	.mkdir = st_mkdir,
