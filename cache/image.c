@@ -264,22 +264,27 @@ static enum sums_wish wish_of(const struct settings *settings)
 		       : SUMS_DROP;
 }
 
+static void set_checksum(struct settings *settings, enum checksum value, enum setting_from from)
+{
+	settings->value[SETTING_CHECKSUM] = value;
+	settings->from[SETTING_CHECKSUM] = from;
+}
+
 void image_tell_checksum(bool has_sums, struct settings *settings)
 {
-	if (!has_sums || wish_of(settings) != SUMS_KEEP)
-		return;
-	settings->value[SETTING_CHECKSUM] = CHECKSUM_XXH3;
-	settings->from[SETTING_CHECKSUM] = FROM_SIDECAR;
+	if (has_sums && wish_of(settings) == SUMS_KEEP)
+		set_checksum(settings, CHECKSUM_XXH3, FROM_SIDECAR);
 }
 
 /* The settings tell what there is, whatever was wished for. */
 static void tell_checksum(const struct image *image, struct settings *settings)
 {
-	image_tell_checksum(image->sums, settings);
-	if (image->sums || settings->value[SETTING_CHECKSUM] == CHECKSUM_OFF)
-		return;
-	settings->value[SETTING_CHECKSUM] = CHECKSUM_OFF;
-	settings->from[SETTING_CHECKSUM] = FROM_NO_CHECKSUMS;
+	bool wished = settings->value[SETTING_CHECKSUM] != CHECKSUM_OFF;
+
+	if (image->sums && !wished)
+		set_checksum(settings, CHECKSUM_XXH3, FROM_SIDECAR);
+	else if (!image->sums && wished)
+		set_checksum(settings, CHECKSUM_OFF, FROM_NO_CHECKSUMS);
 }
 
 /* As SETTINGS want it, while nobody uses the image. */
@@ -293,6 +298,9 @@ static int switch_sums(struct image_table *table, struct image *image, struct se
 		sums_close(image);
 	if (!image->sums)
 		rc = sums_open(table->sums, image, wish, settings->value[SETTING_FOREIGN_CHANGE]);
+	/* Those that cannot be removed must not become out of date. */
+	if (rc < 0 && wish == SUMS_DROP)
+		sums_open(table->sums, image, SUMS_KEEP, FOREIGN_VERIFY);
 	pthread_rwlock_unlock(&image->sums_lock);
 	tell_checksum(image, settings);
 	return rc;
@@ -721,7 +729,7 @@ int image_adopt_sums(struct image_table *table, struct image *image, const char 
 	pthread_rwlock_unlock(&image->sums_lock);
 	sums_leave(image, false);
 	pthread_mutex_lock(&table->lock);
-	image_tell_checksum(image->sums, &image->settings);
+	tell_checksum(image, &image->settings);
 	image->record->settings = image->settings;
 	pthread_mutex_unlock(&table->lock);
 	range_drop(&image->ranges, &held);

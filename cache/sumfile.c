@@ -574,7 +574,7 @@ static int find_moved(int store, const struct image *image, const char *own, con
 int sums_adopt(struct sums *sums, struct image *image, const char *path)
 {
 	char own[SIDECAR_NAME_MAX], moved[SIDECAR_NAME_MAX];
-	int dir = sums_store(sums, false);
+	int dir = sums_store(sums, false), opened;
 	int rc = dir < 0 ? dir : sidecar_name(sums->config->root_fd, image->cached_fd, own);
 
 	if (rc == 0)
@@ -583,8 +583,10 @@ int sums_adopt(struct sums *sums, struct image *image, const char *path)
 		return rc;
 	sums_close(image);
 	if (renameat(dir, moved, dir, own) < 0 || fsync(dir) < 0)
-		return -errno;
-	return sums_open(sums, image, SUMS_KEEP, FOREIGN_VERIFY);
+		rc = -errno;
+	/* Whichever are there now: left alone they would be out of date at the next write. */
+	opened = sums_open(sums, image, SUMS_KEEP, FOREIGN_VERIFY);
+	return rc ?: opened;
 }
 
 static void settle_file(struct sum_file *file, bool flush)

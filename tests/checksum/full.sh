@@ -112,3 +112,34 @@ ctl fail EIO read "file=$sidecar" at=20480-24576
 is "listed" "$("$CTL" checksum list-errors "$MNT/f.img")" "$MNT/f.img: 40960 4096 checksum mismatch"
 ctl clear
 exec 3>&-
+
+note "checksums that cannot be dropped, or replaced, are kept up to date"
+x -f -c "pwrite -q -b 1M -S 7 0 4M" "$MNT/g.img"
+within 10 all_closed
+sidecar=$(basename "$(grep -la g.img "$STORE_BELOW"/pool/.bouncefs/*)")
+exec 3<>"$MNT/g.img"
+ctl fail EIO meta "file=$sidecar"
+fails "Input/output error" setfattr -n user.bouncefs.checksum -v off "$MNT/g.img"
+like "in effect" "$(getfattr --only-values -n user.bouncefs.effective "$MNT/g.img" 2>/dev/null)" "*checksum=xxh3 (it has them)*"
+x -c "pwrite -q -S 8 0 1M" "$MNT/g.img"
+setfattr -x user.bouncefs.checksum "$MNT/g.img"
+exec 3>&-
+within 10 all_closed
+ctl clear
+# another g.img, with checksums of its own
+mv "$MNT/g.img" "$MNT/old.img"
+cat "$MNT/old.img" >"$MNT/g.img"
+within 10 all_closed
+own=$(basename "$(grep -la g.img "$STORE_BELOW"/pool/.bouncefs/* | grep -v "$sidecar")")
+exec 3<>"$MNT/g.img"
+ctl fail EIO meta "file=$own"
+fails "Input/output error" "$CTL" checksum adopt "$MNT/g.img"
+x -c "pwrite -q -S 9 1M 1M" "$MNT/g.img"
+exec 3>&-
+within 10 all_closed
+ctl clear
+exec 3<>"$MNT/g.img"
+within 20 all_hashed
+exec 3>&-
+scrubbed 0 "$MNT/g.img"
+is "foreign" "$(grep -c 'g.img: was changed behind' "$log" || true)" 0
