@@ -199,16 +199,16 @@ static void set_settings(struct image *image, const struct settings *settings)
 static int open_files(struct image *image, const struct image_request *request, bool write)
 {
 	struct settings settings = image->settings;
-	int direct = -1, rc, fd;
+	int access = write ? O_RDWR : O_RDONLY;
+	int fd = request->open(request->context, access), direct = -1, rc;
 
-	image->access = write ? O_RDWR : O_RDONLY;
-	fd = request->open(request->context, image->access);
 	if (fd == -EPERM && request->append) {
-		image->access |= O_APPEND;
-		fd = request->open(request->context, image->access);
+		access |= O_APPEND;
+		fd = request->open(request->context, access);
 	}
 	if (fd < 0)
 		return fd;
+	image->access = access;
 	rc = replace_fd(&image->cached_fd, fd);
 	if (rc == 0 && !image->traits)
 		rc = request->resolve(request->context, image->cached_fd, &image->is_image,

@@ -60,6 +60,20 @@ reload
 within 5 in_effect "$MNT/a.img" "cache=directsync (mount) checksum=xxh3 (it has them)"
 let_go
 
+note "who may not write keeps nobody from another mode"
+printf '[*.img]\ncache = writeback\n' >"$standard"
+reload
+truncate -s 1M "$MNT/d.img"
+within 5 is_closed "$MNT/d.img"
+exec 3<"$MNT/d.img"
+chattr +i "$POOL/d.img"
+fails "Operation not permitted" dd if=/dev/zero of="$MNT/d.img" bs=4k count=1 conv=notrunc
+printf '[*.img]\ncache = none\n' >"$standard"
+reload
+within 5 in_effect "$MNT/d.img" "cache=none (policy)"
+exec 3<&-
+chattr -i "$POOL/d.img"
+
 note "a mode that cannot be had leaves checksums alone"
 store
 unbounce "$MNT"
