@@ -141,7 +141,7 @@ static void do_region(struct sum_file *file, uint64_t region, char *data)
 	struct held_range held;
 	char path[PATH_MAX];
 	bool doubtful;
-	int rc = 0;
+	int rc = -EAGAIN;
 
 	range_share(&image->ranges, &held, region * REGION_BYTES, (region + 1) * REGION_BYTES);
 	doubtful = state_of(atomic_load(&file->word[region])) == REGION_DOUBT;
