@@ -368,7 +368,7 @@ static int prepare_write(struct sums_op *op, uint64_t region, int32_t frame)
 {
 	struct sum_file *file = op->file;
 	uint64_t group = region / GROUP_REGIONS;
-	uint32_t word;
+	uint32_t word = atomic_fetch_add(&file->word[region], WORD_WRITER);
 	int rc = 0;
 
 	if (group >= file->sidecar.header.groups) {
@@ -377,7 +377,6 @@ static int prepare_write(struct sums_op *op, uint64_t region, int32_t frame)
 	}
 	if (rc < 0)
 		return rc;
-	word = atomic_fetch_add(&file->word[region], WORD_WRITER);
 	if (word & WORD_IDLE)
 		atomic_fetch_and(&file->word[region], ~WORD_IDLE);
 	if (state_of(word) == REGION_CLEAN) {
