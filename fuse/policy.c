@@ -147,11 +147,7 @@ int policy_load(struct mount *mount, char error[POLICY_ERROR_MAX])
 	if (rc == -ENOENT && !path)
 		rc = 0;
 	if (rc < 0) {
-		if (err.line)
-			snprintf(error, POLICY_ERROR_MAX, "%s:%u: %s", path ?: standard, err.line,
-				 err.text);
-		else
-			snprintf(error, POLICY_ERROR_MAX, "%s: %s", path ?: standard, err.text);
+		policy_error_line(&err, path ?: standard, error);
 		return rc;
 	}
 	pthread_rwlock_wrlock(&mount->policy.lock);

@@ -27,7 +27,6 @@ struct policy {
 
 /* Reads the policy file: a broken one changes nothing, and ERROR says which line and why. -errno.
  */
-#define POLICY_ERROR_MAX (PATH_MAX + 300)
 int policy_load(struct mount *mount, char error[POLICY_ERROR_MAX]);
 
 int policy_start(struct mount *mount);

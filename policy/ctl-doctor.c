@@ -87,7 +87,7 @@ static void examine_kernel(void)
 
 static void examine_policy(const struct ctl_mount *mount, const struct record *r)
 {
-	char path[PATH_MAX] = "";
+	char path[PATH_MAX] = "", error[POLICY_ERROR_MAX];
 	struct policy_file *policy = NULL;
 	struct policy_error err;
 	const char *named = record_has(r, "policy") ? record_get(r, "policy") : "";
@@ -102,7 +102,8 @@ static void examine_policy(const struct ctl_mount *mount, const struct record *r
 		find(FINE, mount->point, NULL, "policy file %s", path);
 	else if (rc != -ENOENT || *named)
 		find(PROBLEM, mount->point, "mend the file, then send SIGHUP (systemctl reload)",
-		     "%s:%u: %s; what was read before stays in force", path, err.line, err.text);
+		     "%s; what was read before stays in force",
+		     policy_error_line(&err, path, error));
 }
 
 static void examine_promises(const struct ctl_mount *mount, const struct record *r)

@@ -138,6 +138,16 @@ int policy_file_load(const char *path, struct policy_file **out, struct policy_e
 	return 0;
 }
 
+const char *policy_error_line(const struct policy_error *err, const char *path,
+			      char buf[POLICY_ERROR_MAX])
+{
+	if (err->line)
+		snprintf(buf, POLICY_ERROR_MAX, "%s:%u: %s", path, err->line, err->text);
+	else
+		snprintf(buf, POLICY_ERROR_MAX, "%s: %s", path, err->text);
+	return buf;
+}
+
 void policy_file_free(struct policy_file *policy)
 {
 	if (!policy)

@@ -23,6 +23,11 @@ struct policy_error {
 	char text[256];
 };
 
+/* In one line, with the PATH of the file. Returns BUF. */
+#define POLICY_ERROR_MAX (PATH_MAX + 300)
+const char *policy_error_line(const struct policy_error *err, const char *path,
+			      char buf[POLICY_ERROR_MAX]);
+
 /* A new policy, all or nothing: a broken file gives -EINVAL, ERR, and leaves *OUT alone. */
 int policy_file_load(const char *path, struct policy_file **out, struct policy_error *err);
 void policy_file_free(struct policy_file *policy);

@@ -78,6 +78,9 @@ note "a broken policy file"
 echo "cache = none" >"$TMP/policy"
 doctor 1
 finds "problem $MNT: $TMP/policy:1:"
+rm "$TMP/policy"
+doctor 1
+finds "problem $MNT: $TMP/policy: No such file"
 echo "[v*]" >"$TMP/policy"
 
 note "blocks that do not match their checksums"
