@@ -215,8 +215,8 @@ static void ask(struct io *io, void (*run)(struct lane_work *work))
 	sums_ask(io->image->sums, &io->resume);
 }
 
-/* Of the blocks read to DATA, from FROM of those transferred: the first that differs is looked at
- * again, and false returned; if it may pass the io goes on with CHECKED. */
+/* DATA are the blocks FROM to END of those transferred: the first that differs is looked at again,
+ * and false returned; if it may pass the io goes on with CHECKED. */
 static bool verify(struct io *io, char *data, uint32_t from, uint32_t end,
 		   void (*checked)(struct io *io))
 {

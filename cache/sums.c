@@ -185,7 +185,7 @@ void sums_begin_waiting(struct waiting_op *w, struct sum_file *file, uint64_t fi
 
 /* ===== verifying and renewing ===== */
 
-uint32_t sums_differ(const struct sums_op *op, const void *data, uint32_t from, uint32_t n)
+uint32_t sums_differ(const struct sums_op *op, const void *data, uint32_t from, uint32_t end)
 {
 	const char *block = data;
 	struct part part;
@@ -195,13 +195,13 @@ uint32_t sums_differ(const struct sums_op *op, const void *data, uint32_t from, 
 		for (unsigned i = 0; i < part.n && part.page; i++) {
 			uint32_t at = part.at + i;
 
-			if (at >= from && at < n &&
+			if (at >= from && at < end &&
 			    sum_of(block + (size_t)(at - from) * SUM_BLOCK) !=
 				    load_sum(part.page, part.first + i))
 				return at;
 		}
 	}
-	return n;
+	return end;
 }
 
 void sums_intend(const struct sums_op *op, const void *data, struct sum_intent *intent)
@@ -586,7 +586,6 @@ void sums_zeroed(struct image *image, uint64_t start, uint64_t end)
 struct copied {
 	struct sum_file *from, *to;
 	uint64_t shift; /* from's block - to's block */
-	struct waiting_op w;
 };
 
 /* What the source says its block is: a bad one stays a bad one. */
@@ -594,18 +593,19 @@ static int copied_sum(void *context, uint64_t block, uint64_t *sum)
 {
 	struct copied *c = context;
 	int rc = -ENODATA;
+	struct waiting_op w;
 	struct part part;
 
 	if (c->from) {
-		sums_begin_waiting(&c->w, c->from, block + c->shift, 1, false);
-		for_each_part(&c->w.op, &part)
+		sums_begin_waiting(&w, c->from, block + c->shift, 1, false);
+		for_each_part(&w.op, &part)
 		{
 			if (!part.page)
 				continue;
 			*sum = load_sum(part.page, part.first);
 			rc = 0;
 		}
-		sums_end(&c->w.op);
+		sums_end(&w.op);
 	}
 	return rc ? read_sum(c->to, block, sum) : 0;
 }
@@ -645,7 +645,7 @@ static int repair_block(struct image *image, const void *data, uint64_t offset)
 	unsigned at = offset / SUM_BLOCK % REGION_BLOCKS;
 	struct sum_file *file = image->sums;
 	struct waiting_op w;
-	int rc = -ENODATA;
+	int rc;
 
 	if (!file || offset % SUM_BLOCK || (int64_t)offset >= image_size(image))
 		return file ? -EINVAL : -ENODATA;

@@ -111,8 +111,9 @@ struct sums_op {
 bool sums_begin(struct sums_op *op);
 void sums_end(struct sums_op *op);
 
-/* The first of N blocks from FROM (of the op's) on that differs from its sum; N: none does. */
-uint32_t sums_differ(const struct sums_op *op, const void *data, uint32_t from, uint32_t n);
+/* The first of the op's blocks FROM to END (not included), which DATA are, that differs from its
+ * sum; END: none does. */
+uint32_t sums_differ(const struct sums_op *op, const void *data, uint32_t from, uint32_t end);
 
 /* Before the op's DATA go out, and when they have arrived. In between INTENT says outside the
  * process what is under way. */
