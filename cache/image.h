@@ -104,7 +104,7 @@ struct image_keeper {
 	int (*keep)(unsigned index, unsigned first, const int *witnesses, unsigned n);
 	void (*forget)(unsigned index, unsigned witness);
 	/* The last close: the record is about to be free. */
-	void (*ended)(void *context, const struct image_record *record);
+	void (*ended)(void *context, struct image_record *record);
 };
 
 #define IMAGE_BUCKETS 1024

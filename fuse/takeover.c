@@ -52,10 +52,10 @@ static void forget_witness(unsigned index, unsigned witness)
 	keep_remove(image_witness_name(name, index, witness));
 }
 
-static void image_ended(void *context, const struct image_record *record)
+static void image_ended(void *context, struct image_record *record)
 {
 	const struct mount *mount = context;
-	int32_t backing = atomic_load(&record->backing);
+	int32_t backing = atomic_exchange(&record->backing, 0);
 
 	if (backing && ioctl(mount->device_fd, FUSE_DEV_IOC_BACKING_CLOSE, &backing) < 0)
 		log_warn("passthrough: %s", strerror(errno));

@@ -100,7 +100,7 @@ static void forget(unsigned index, unsigned witness)
 {
 	(void)index, (void)witness;
 }
-static void ended(void *context, const struct image_record *ended)
+static void ended(void *context, struct image_record *ended)
 {
 	(void)context, (void)ended;
 }
