@@ -7,7 +7,7 @@
 # exit, exit_group and rt_sigreturn end the one who tries.
 CALLS="brk cachestat chmod clock_gettime clock_nanosleep close connect copy_file_range dup dup2 dup3
 	eventfd2 exit exit_group fadvise64 fallocate fchmod fchmodat fchownat fcntl fdatasync fgetxattr
-	flistxattr fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex getdents64 getpid getrandom
+	fstat fstatfs fsync ftruncate futex getdents64 getpid getrandom
 	gettid gettimeofday getxattr io_uring_enter io_uring_register ioprio_set linkat listxattr lseek madvise mkdirat
 	mknodat mmap mprotect mremap munmap name_to_handle_at nanosleep newfstatat open_by_handle_at openat
 	openat2 pipe2 poll ppoll pread64 pwrite64 read readlink readlinkat readv recvmsg removexattr renameat
