@@ -591,7 +591,7 @@ int sums_adopt(struct sums *sums, struct image *image, const char *path)
 
 static void settle_file(struct sum_file *file, bool flush)
 {
-	if (!atomic_load(&file->used))
+	if (!atomic_load(&file->used) && !atomic_load(&file->reports))
 		return;
 	pthread_mutex_lock(&file->sync_lock);
 	sums_set_idle(file);

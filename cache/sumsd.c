@@ -169,6 +169,14 @@ static bool is_newer(const struct sum_frame *frame)
 	return atomic_load(&frame->changes) != atomic_load(&frame->written);
 }
 
+/* The frame goes, and could not be written. Of a clean region that costs no more than a list of bad
+ * blocks; hashed again they would pass for good ones. */
+static void lose_frame(struct sum_file *file, uint64_t region)
+{
+	if (state_of(atomic_load(&file->word[region])) != REGION_CLEAN)
+		sumsd_set_state(file, region, REGION_UNHASHED);
+}
+
 /* Writes a frame's sums if the sidecar does not have them. What changes meanwhile makes it newer
  * again.
  */
@@ -242,9 +250,9 @@ static int empty_frame(struct sums *sums, unsigned number)
 		rc = write_frame(sums, number);
 	if (rc < 0 && atomic_load(&file->trust) == SUMS_KEPT) {
 		/* No room for sums: the data are served all the same. */
-		log_err("%s: checksums at %lu cannot be written (%s): hashed again later",
+		log_err("%s: checksums at %lu cannot be written (%s)",
 			name_of(file, path), (unsigned long)(region * REGION_BYTES), strerror(-rc));
-		sumsd_set_state(file, region, REGION_UNHASHED);
+		lose_frame(file, region);
 		rc = write_maps(file);
 		if (rc < 0)
 			return rc;
@@ -795,8 +803,8 @@ static void leave(struct sums_call *c)
 	for (unsigned i = 0; i < sums->nframes; i++) {
 		if (sums->owner[i] != file)
 			continue;
-		if (is_newer(&sums->frames[i])) /* they could not be written */
-			sumsd_set_state(file, sums->frames[i].region, REGION_UNHASHED);
+		if (is_newer(&sums->frames[i]))
+			lose_frame(file, sums->frames[i].region);
 		atomic_store(&sums->frames[i].id, 0);
 		sums->owner[i] = NULL;
 	}

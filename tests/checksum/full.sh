@@ -143,3 +143,27 @@ within 20 all_hashed
 exec 3>&-
 scrubbed 0 "$MNT/g.img"
 is "foreign" "$(grep -c 'g.img: was changed behind' "$log" || true)" 0
+
+note "a block is found bad, and the image closed before anything else could be written down"
+x -f -c "pwrite -q -b 1M -S 7 0 4M" "$MNT/h.img"
+x -f -c "pwrite -q -b 1M -S 7 0 4M" "$MNT/i.img"
+within 10 all_closed
+touch -r "$STORE_BELOW/pool/h.img" "$TMP/times"
+for at in 8192 20480; do printf x | dd of="$STORE_BELOW/pool/h.img" bs=1 seek=$at conv=notrunc status=none; done
+touch -r "$TMP/times" "$STORE_BELOW/pool/h.img"
+block() { dd bs=4k skip="$1" count=1 status=none >/dev/null; }
+exec 3<"$MNT/h.img"
+block 0 <&3
+# who would write it down is busy
+sidecar=$(grep -la i.img "$STORE_BELOW"/pool/.bouncefs/*)
+ctl hold fsync "file=${sidecar##*/}" times=1
+dd if=/dev/zero of="$MNT/i.img" bs=4k count=1 conv=notrunc oflag=direct status=none 3<&- &
+within 10 holds 1
+! block 1 <&3 2>/dev/null || die "it is bad"
+exec 3<&-
+sleep 0.5
+ctl release
+wait $!
+within 10 all_closed
+is "listed" "$("$CTL" checksum list-errors "$MNT/h.img")" "$MNT/h.img: 8192 4096 checksum mismatch"
+for bad in 2 5; do fails "Input/output error" block $bad <"$MNT/h.img"; done
