@@ -250,8 +250,8 @@ static int empty_frame(struct sums *sums, unsigned number)
 		rc = write_frame(sums, number);
 	if (rc < 0 && atomic_load(&file->trust) == SUMS_KEPT) {
 		/* No room for sums: the data are served all the same. */
-		log_err("%s: checksums at %lu cannot be written (%s)",
-			name_of(file, path), (unsigned long)(region * REGION_BYTES), strerror(-rc));
+		log_err("%s: checksums at %lu cannot be written (%s)", name_of(file, path),
+			(unsigned long)(region * REGION_BYTES), strerror(-rc));
 		lose_frame(file, region);
 		rc = write_maps(file);
 		if (rc < 0)
