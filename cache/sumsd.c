@@ -764,6 +764,16 @@ int sumsd_settle(struct sum_file *file, bool synced)
 
 /* ===== coming and going ===== */
 
+/* A predecessor gone mad may have left anything: a number of changes that is still to come would
+ * pass for written once there have been so many. */
+static void never_ahead(struct sum_frame *frame)
+{
+	uint32_t changes = atomic_load(&frame->changes);
+
+	if ((int32_t)(changes - atomic_load(&frame->written)) < 0)
+		atomic_store(&frame->written, changes - 1);
+}
+
 static void join(struct sums_call *c)
 {
 	struct sum_file *file = c->file;
@@ -780,6 +790,7 @@ static void join(struct sums_call *c)
 		if (atomic_load(&sums->frames[i].id) != file->sidecar.header.id ||
 		    region >= REGIONS_MAX || is_resident(file, region))
 			continue;
+		never_ahead(&sums->frames[i]);
 		sums->owner[i] = file;
 		atomic_store(&file->frame[region], i + 1);
 	}
