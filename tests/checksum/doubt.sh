@@ -7,7 +7,6 @@ require xfs_io
 store
 log=$TMP/bouncefs.log
 policy=$TMP/policy.conf
-all_closed() { ! "$CTL" --json status | grep -q '"path"'; }
 place() { "$TOOLS/flip" "$STORE_BELOW/disk" "$POOL/a.img" -n "$1"; }
 found() { grep -q "csum failed image a.img off $1 " "$log"; }
 truncate -s 512M "$STORE/disk"
