@@ -132,6 +132,7 @@ int sums_init(struct sums **result, const struct sums_config *config, int memory
 		return -ENOMEM;
 	sums->config = config;
 	sums->dir = -1;
+	pthread_mutex_init(&sums->opening, NULL);
 	pthread_mutex_init(&sums->files_lock, NULL);
 	pthread_cond_init(&sums->not_busy, NULL);
 	rc = map_memory(sums, memory_fd);
@@ -527,14 +528,18 @@ int sums_open(struct sums *sums, struct image *image, enum sums_wish wish, int f
 	file = file_new(sums, image);
 	if (!file)
 		return -ENOMEM;
+	pthread_mutex_lock(&sums->opening);
 	rc = find_sums(file, dir, name, wish == SUMS_MAKE, foreign);
+	if (rc == 0) {
+		announce(file);
+		image->sums = file;
+		sumsd_join(file);
+	}
+	pthread_mutex_unlock(&sums->opening);
 	if (rc < 0) {
 		file_free(file);
 		return rc == -ENOENT ? 0 : rc;
 	}
-	announce(file);
-	image->sums = file;
-	sumsd_join(file);
 	settle_intents(file);
 	sums_wake(&sums->reader);
 	return 0;
@@ -552,16 +557,36 @@ static bool is_of(int dir, const char *name, const struct image *image, const ch
 	       sidecar.header.size == image_size(image);
 }
 
-static int find_moved(int store, const struct image *image, const char *own, const char *path,
-		      char name[SIDECAR_NAME_MAX])
+static bool is_open(struct sums *sums, const char *name)
+{
+	struct sum_file *file;
+
+	pthread_mutex_lock(&sums->files_lock);
+	for (file = sums->files; file && strcmp(file->sidecar.header.name, name) != 0;)
+		file = file->next;
+	pthread_mutex_unlock(&sums->files_lock);
+	return file;
+}
+
+static bool is_gone(const struct sums *sums, const char *name)
+{
+	_cleanup_close_ int fd = sidecar_find_file(sums->config->root_fd, name);
+
+	return fd == -ESTALE;
+}
+
+/* Rather of a file that is gone than of one that has got another name (or is in the pool that this
+ * one is a copy of). */
+static int find_moved(struct sums *sums, int store, const struct image *image, const char *own,
+		      const char *path, char name[SIDECAR_NAME_MAX])
 {
 	DIR *dir = fdopendir(openat(store, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *d;
 	int rc = -ENOENT;
 
-	while (dir && rc < 0 && (d = readdir(dir))) {
+	while (dir && (rc < 0 || !is_gone(sums, name)) && (d = readdir(dir))) {
 		if (*d->d_name == '.' || !strcmp(d->d_name, own) ||
-		    !is_of(store, d->d_name, image, path))
+		    !is_of(store, d->d_name, image, path) || is_open(sums, d->d_name))
 			continue;
 		snprintf(name, SIDECAR_NAME_MAX, "%s", d->d_name);
 		rc = 0;
@@ -571,21 +596,30 @@ static int find_moved(int store, const struct image *image, const char *own, con
 	return rc;
 }
 
-int sums_adopt(struct sums *sums, struct image *image, const char *path)
+static int take_moved(struct sums *sums, struct image *image, const char *path)
 {
 	char own[SIDECAR_NAME_MAX], moved[SIDECAR_NAME_MAX];
-	int dir = sums_store(sums, false), opened;
+	int dir = sums_store(sums, false);
 	int rc = dir < 0 ? dir : sidecar_name(sums->config->root_fd, image->cached_fd, own);
 
 	if (rc == 0)
-		rc = find_moved(dir, image, own, path, moved);
+		rc = find_moved(sums, dir, image, own, path, moved);
 	if (rc < 0)
 		return rc;
 	sums_close(image);
-	if (renameat(dir, moved, dir, own) < 0 || fsync(dir) < 0)
-		rc = -errno;
+	return renameat(dir, moved, dir, own) < 0 || fsync(dir) < 0 ? -errno : 0;
+}
+
+int sums_adopt(struct sums *sums, struct image *image, const char *path)
+{
+	int rc, opened = 0;
+
+	pthread_mutex_lock(&sums->opening);
+	rc = take_moved(sums, image, path);
+	pthread_mutex_unlock(&sums->opening);
 	/* Whichever are there now: left alone they would be out of date at the next write. */
-	opened = sums_open(sums, image, SUMS_KEEP, FOREIGN_VERIFY);
+	if (!image->sums)
+		opened = sums_open(sums, image, SUMS_KEEP, FOREIGN_VERIFY);
 	return rc ?: opened;
 }
 

@@ -121,6 +121,8 @@ struct sums {
 	_Atomic int32_t *pins;	 /* by frame; -1: being given up */
 	struct sum_file **owner; /* by frame */
 	uint64_t session;	 /* of this memory: whoever has it has what was written under it */
+	pthread_mutex_t
+		opening; /* by who opens a sidecar, or takes it from a file that is not open */
 	pthread_mutex_t files_lock;
 	struct sum_file
 		*files; /* changed under the lock, and by nobody while rehash or sumsd look */

@@ -2,6 +2,7 @@
 # Images that somebody changed behind the mount, and pools that were moved.
 # timeout: 120
 . "${0%/*}/lib.sh"
+require xfs_io
 
 pool xfs
 log=$TMP/bouncefs.log
@@ -72,4 +73,19 @@ scrubbed 0 "$MNT"
 scrubbed 1 "$MNT"
 is "found" "$(cat "$TMP/ranges")" "$MNT/a.img: 8192 4096 checksum mismatch"
 is "adopted again" "$("$CTL" checksum adopt "$MNT/a.img")" ''
+unbounce "$MNT"
+
+note "another file has got the name: the checksums of who is in use stay his"
+bounce "$POOL" "$MNT" checksum=xxh3
+head -c 4M /dev/urandom >"$MNT/vm.img"
+within 10 all_closed
+mv "$MNT/vm.img" "$MNT/old.img"
+cat "$MNT/old.img" >"$MNT/vm.img"
+within 10 all_closed
+exec 3<"$MNT/old.img"
+is "adopted" "$("$CTL" checksum adopt "$MNT/vm.img")" ''
+for f in old vm; do xfs_io -d -c "pwrite -q -S 5 0 1M" "$MNT/$f.img"; done
+exec 3<&-
+within 10 all_closed
+scrubbed 0 "$MNT/old.img" "$MNT/vm.img"
 unbounce "$MNT"
