@@ -340,10 +340,11 @@ static void discard(struct image_table *table, struct image *image)
 
 	if (image->traits && image->traits->drop)
 		posix_fadvise(image->cached_fd, 0, 0, POSIX_FADV_DONTNEED);
-	/* (that nobody looks at them any more is known from the kernel only) */
+	/* That nobody looks at its sums any more is known from the kernel only. (The lock is not to
+	 * be held on: a flush that fails now must be heard, sums_doubt().) */
 	pthread_rwlock_wrlock(&image->sums_lock);
-	sums_close(image);
 	pthread_rwlock_unlock(&image->sums_lock);
+	sums_close(image);
 	table->keeper->ended(table->keeper->context, image->record);
 	atomic_store(&image->record->key, 0);
 	remove_image(table, image);
