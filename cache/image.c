@@ -298,8 +298,11 @@ static int switch_sums(struct image_table *table, struct image *image, struct se
 		sums_close(image);
 	if (!image->sums)
 		rc = sums_open(table->sums, image, wish, settings->value[SETTING_FOREIGN_CHANGE]);
-	/* Those that cannot be removed must not become out of date. */
-	if (rc < 0 && wish == SUMS_DROP)
+	/* Those that cannot be removed must not become out of date. Where nothing can be written
+	 * they do not: the image is served as it is wished. */
+	if (rc == -EROFS && wish == SUMS_DROP)
+		rc = 0;
+	else if (rc < 0 && wish == SUMS_DROP)
 		sums_open(table->sums, image, SUMS_KEEP, FOREIGN_VERIFY);
 	pthread_rwlock_unlock(&image->sums_lock);
 	tell_checksum(image, settings);

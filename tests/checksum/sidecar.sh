@@ -96,3 +96,20 @@ is "data" "$(md5sum <"$MNT/a.img")" "$sum"
 grep -qF "a.img: it cannot be given checksums" "$log"
 like "effective" "$(getfattr --only-values -n user.bouncefs.effective "$MNT/a.img" 2>/dev/null)" "*checksum=*"
 unbounce "$MNT"
+
+note "checksum=off where nothing can be written"
+chmod 700 "$POOL/.bouncefs"
+rm -f "$POOL"/.bouncefs/*
+bounce "$POOL" "$MNT"
+"$CTL" checksum build "$MNT/a.img"
+setfattr -x user.bouncefs.checksum "$MNT/a.img"
+unbounce "$MNT"
+mount -o remount,ro "$POOL"
+bounce "$POOL" "$MNT" ro,checksum=off
+is "data" "$(md5sum <"$MNT/a.img")" "$sum"
+like "effective" "$(getfattr --only-values -n user.bouncefs.effective "$MNT/a.img" 2>/dev/null)" "*checksum=off*"
+unbounce "$MNT"
+bounce "$POOL" "$MNT" ro
+like "effective" "$(getfattr --only-values -n user.bouncefs.effective "$MNT/a.img" 2>/dev/null)" "*checksum=xxh3*"
+is "data" "$(md5sum <"$MNT/a.img")" "$sum"
+unbounce "$MNT"
