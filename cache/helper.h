@@ -14,7 +14,7 @@
 struct helper {
 	work_inbox inbox;
 	sem_t wanted;
-	bool stopping;
+	_Atomic bool stopping;
 	pthread_t thread;
 };
 

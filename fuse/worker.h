@@ -43,10 +43,10 @@ struct worker {
 	struct uring_door uring;
 	struct fuse_session *session; /* libfuse's, on the same device */
 	struct request *requests;     /* one a slot */
-	unsigned executing;	      /* READs, WRITEs and FSYNCs under way */
+	_Atomic unsigned executing; /* READs, WRITEs and FSYNCs under way; the main thread looks */
 	pthread_t thread;
 
-	bool draining; /* nothing new is taken on: a successor will */
+	_Atomic bool draining; /* nothing new is taken on: a successor will */
 	bool stopping;
 	struct lane_work stop_work, drain_work, ping_work;
 	unsigned pings; /* asked for by the main thread */

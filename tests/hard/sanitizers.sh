@@ -23,9 +23,9 @@ ninja -C "$build" bouncefs >"$TMP/make" || { cat "$TMP/make"; die "build failed"
 
 # What a daemon's sanitizer finds is in a file of its test's (../lib.sh), and makes it fail. (It is asked for
 # leaks in lifecycle-leaks.) The thread sanitizer needs addresses that a randomised layout may take.
-# It does not see the kernel, which uses a handle only between its being opened and its being released, and a
-# directory's only for one request at a time.
-printf 'race:%s\n' '^file_open$' fuse/ops-dir.c >"$TMP/suppressions"
+# It does not see the kernel, which uses a handle only between its being opened and its being released (the
+# last release of a file ends its image), and a directory's only for one request at a time.
+printf 'race:%s\n' '^file_open$' '^discard$' fuse/ops-dir.c >"$TMP/suppressions"
 export BOUNCEFS=$TMP/bouncefs-sanitized
 cat >"$BOUNCEFS" <<-EOF
 	#!/bin/sh
