@@ -50,7 +50,7 @@ cmp "$MNT/c.img" "$STORE_BELOW/pool/c.img"
 ctl clear
 grep -qF "c.img: its checksums cannot be kept up to date" "$log"
 exec 3>&-
-sleep 1
+within 10 all_closed
 exec 3<>"$MNT/c.img"
 cmp "$MNT/c.img" "$STORE_BELOW/pool/c.img"
 within 20 grep -q "c.img: checksums are complete" "$log"
@@ -78,6 +78,7 @@ cmp "$STORE_BELOW/pool/e.img" "$TMP/e.img"
 ctl clear
 write
 exec 3>&-
+within 10 all_closed
 exec 3<>"$MNT/e.img"
 within 20 all_hashed
 exec 3>&-
